@@ -1,0 +1,71 @@
+# Everything sets itself up: the first target makes .venv from the lock file.
+# Another interpreter: make PYTHON=python3.12 ...; an environment of your own: make VENV=/path ...
+
+VENV ?= .venv
+HADOOP ?= .hadoop
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTEST := $(BIN)/python -m pytest
+SEEDS ?= 1000
+DOCS := docs/COVERAGE.md
+
+export HDFSD_HADOOP_LIB ?= $(abspath $(HADOOP)/lib)
+
+.PHONY: help setup check test sim interop bench demo docs lock clean
+
+help:
+	@echo "make demo     a cluster on this machine, its active NameNode killed, the file read back"
+	@echo "make test     all tests but those that need Java"
+	@echo "make check    format, lint, types, imports, style, unit tests: under a minute"
+	@echo "make sim      SEEDS=$(SEEDS) seeds of the simulator"
+	@echo "make interop  tests against Apache Hadoop itself (downloads its jars, needs Java)"
+	@echo "make bench    hdfsd and Apache Hadoop on this machine, as ratios (BENCH=--quick: one round)"
+	@echo "make docs     the generated pages under docs/"
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml hatch_build.py $(shell find proto -name '*.proto')
+	scripts/make-venv $(VENV)
+	@touch $@
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) -q -n auto tests/style tests/unit
+
+test: $(READY)
+	scripts/need /usr/share/zookeeper/bin/zkServer.sh zookeeper "tests of failover through ZooKeeper"
+	$(PYTEST) -n auto --dist loadfile -m "not interop" tests
+
+sim: $(READY)
+	$(BIN)/hdfsd sim --seeds $(SEEDS)
+
+interop: $(READY) $(HADOOP)/lib/.complete
+	scripts/need java default-jre-headless "Apache Hadoop"
+	$(PYTEST) -m interop tests
+
+$(HADOOP)/lib/.complete: tests/interop/pom.xml
+	scripts/need java default-jre-headless "Apache Hadoop"
+	scripts/need mvn maven "the download of Apache Hadoop's jars"
+	mvn -q -B -f tests/interop/pom.xml dependency:copy-dependencies \
+	  -DoutputDirectory=$(abspath $(HADOOP)/lib)
+	@touch $@
+
+bench: $(READY) $(HADOOP)/lib/.complete
+	PYTHONPATH=tests/interop $(BIN)/python bench/run.py $(BENCH)
+
+demo: $(READY)
+	$(BIN)/python scripts/demo.py
+
+docs: $(READY)
+	mkdir -p docs
+	$(BIN)/python scripts/coverage.py > $(DOCS)
+
+lock: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --group dev --generate-hashes --no-emit-index-url \
+	  --universal --python-version 3.11 --custom-compile-command "make lock" -q -o requirements.lock
+
+clean:
+	rm -rf $(VENV) $(HADOOP) .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Data. Ids, errors, paths, units, configuration: what every room may import."""

@@ -1,0 +1,1 @@
+"""Core. Which DataNode holds which replica, and what to do about it."""

@@ -1,0 +1,1 @@
+"""Adapter. The command line."""

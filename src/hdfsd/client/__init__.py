@@ -1,0 +1,1 @@
+"""Driver. The RPC failover proxy: what daemons and tools need of a client."""

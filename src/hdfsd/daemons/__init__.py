@@ -1,0 +1,1 @@
+"""Adapter. Wiring of one daemon each: configuration to ports to cores to drivers."""

@@ -1,0 +1,43 @@
+"""Adapter. `hdfsd journalnode`: settings and the real world for journal.server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hdfsd.base.errors import ConfigError
+from hdfsd.base.settings import JournalNodeSettings
+from hdfsd.daemons.world import World, run_daemon
+from hdfsd.io.site import configuration_of, is_local_host
+from hdfsd.journal.server import JournalNodeServer
+from hdfsd.web.edits_transfer import EditsTransfer
+
+
+class JournalNodeDaemon(JournalNodeServer):
+    """A JournalNode of this machine."""
+
+    def __init__(self, settings: JournalNodeSettings, world: World) -> None:
+        super().__init__(
+            settings,
+            world,
+            make_handler=lambda node: EditsTransfer(node, world.clock).handle,
+            is_local_host=is_local_host,
+        )
+
+
+async def serve(settings: JournalNodeSettings, world: World) -> None:
+    """The whole life of a JournalNode; ends when it is cancelled."""
+    daemon = JournalNodeDaemon(settings, world)
+    try:
+        await daemon.startup()
+        await daemon.run()
+    finally:
+        await daemon.shutdown()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """`hdfsd journalnode [-D key=value …]`."""
+    conf, rest = configuration_of(arguments)
+    if rest:
+        raise ConfigError(f"journalnode takes no argument {rest[0]!r}")
+    settings = JournalNodeSettings.from_configuration(conf)
+    return run_daemon(lambda: serve(settings, World()))

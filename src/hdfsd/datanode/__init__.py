@@ -1,0 +1,1 @@
+"""Driver. One DataNode: replicas, pipelines, reports."""

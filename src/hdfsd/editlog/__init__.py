@@ -1,0 +1,1 @@
+"""Core. Edit log operations, their bytes, segments and the write buffer."""

@@ -1,0 +1,1 @@
+"""Core. The failover controller: health, election, policy, fencing."""

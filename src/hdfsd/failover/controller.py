@@ -1,0 +1,295 @@
+"""Driver. The failover controller of one NameNode: health and election joined by the policy.
+
+Source: Hadoop ZKFailoverController; wire fact: ha-zk.md section 4.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+
+from hdfsd.base.errors import ConnectFailed, HdfsdError, LinkError, ServiceFailed
+from hdfsd.base.nameservices import NameNodeAddresses
+from hdfsd.base.settings import FailoverSettings
+from hdfsd.failover.calls import Links, RequestSource, ServiceStatus, ZkfcService
+from hdfsd.failover.candidate import Candidate, ElectionFailed
+from hdfsd.failover.elector import State
+from hdfsd.failover.fence_methods import parse_methods
+from hdfsd.failover.fencing import Fencer
+from hdfsd.failover.health import HealthState
+from hdfsd.failover.monitor import HealthMonitor
+from hdfsd.failover.policy import Action, Decision, Policy, ServiceState
+from hdfsd.failover.target import describe, encode, resolve
+from hdfsd.ports.clock import Clock
+from hdfsd.ports.coordination import Coordination
+from hdfsd.ports.shell import Shell
+
+log = logging.getLogger(__name__)
+
+ATTEMPT_WAIT_MS = 60_000
+"""doGracefulFailover: how long beyond the time of ceding an attempt may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The last time that this controller tried to make its NameNode active."""
+
+    number: int
+    succeeded: bool
+    status: str
+
+
+class FailoverController:
+    """Watches one NameNode, and makes it active or standby as the election goes."""
+
+    def __init__(
+        self,
+        settings: FailoverSettings,
+        coordination: Coordination,
+        links: Links,
+        shell: Shell,
+        clock: Clock,
+        *,
+        hostname: str,
+    ) -> None:
+        """`hostname`: of the local NameNode, as target.encode wants it. Raises ConfigError."""
+        self._settings = settings
+        self._links = links
+        self._clock = clock
+        self._local = settings.namenode
+        self._name = describe(self._local)
+        self._data = encode(self._local, hostname)
+        self._policy = Policy()
+        self._candidate = Candidate(coordination, self)
+        self._fencer = Fencer(
+            parse_methods(settings.fencing_methods),
+            links=links,
+            shell=shell,
+            environment=settings.environment,
+            source=RequestSource.CONTROLLER,
+            graceful_timeout_ms=settings.graceful_fence_timeout_ms,
+        )
+        self._service = links.ha_service(self._local.for_servers)
+        self._transition_lock = asyncio.Lock()
+        self._monitor = HealthMonitor(
+            lambda: links.ha_service(self._local.lifeline_rpc or self._local.for_servers),
+            settings.health,
+            on_health=self._health_changed,
+            on_status=self._status_reported,
+        )
+        self._recheck_timer: asyncio.TimerHandle | None = None
+        self._attempt = Attempt(0, False, "")
+        self._news = asyncio.Event()
+        """Set, and replaced, when there is another attempt or another health."""
+
+    async def run(self) -> None:
+        """Runs until cancelled. Raises ElectionFailed when it can't go on."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._candidate.run())
+                tasks.create_task(self._monitor.run())
+        except ExceptionGroup as failures:
+            # Not `except*`: before Python 3.11.4 what is raised there comes out in a group again.
+            refused, others = failures.split(ElectionFailed)
+            if refused is None or others is not None:
+                raise
+            raise refused.exceptions[0] from None
+        finally:
+            if self._recheck_timer is not None:
+                self._recheck_timer.cancel()
+            await self._service.close()
+
+    @property
+    def election(self) -> State:
+        return self._candidate.state
+
+    @property
+    def health(self) -> HealthState:
+        return self._policy.health
+
+    # What the health monitor says.
+
+    def _health_changed(self, health: HealthState, reason: str) -> None:
+        log.info("%s entered health %s: %s", self._name, health.value, reason)
+        self._obey(self._policy.health_changed(health, self._clock.now_ms()))
+        self._tell_news()
+
+    def _status_reported(self, status: ServiceStatus) -> None:
+        if self._transition_lock.locked():
+            return  # On its way from one state to the other, by our own order.
+        self._obey(self._policy.state_reported(status.state, self._clock.now_ms()))
+
+    def _obey(self, decision: Decision) -> None:
+        action = decision.action
+        if action is Action.NOTHING:
+            return
+        log.info("%s: %s, because %s", self._name, action.value, decision.reason)
+        if self._recheck_timer is not None:
+            self._recheck_timer.cancel()
+        if action is Action.WAIT:
+            self._recheck_after(decision.wait_ms)
+        elif action is Action.JOIN:
+            self._candidate.join(self._data)
+        else:
+            self._candidate.quit(need_fence=action is Action.QUIT_FENCED)
+
+    def _recheck_after(self, wait_ms: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._recheck_timer = loop.call_later(wait_ms / 1000, self._recheck)
+
+    def _recheck(self) -> None:
+        self._recheck_timer = None
+        self._obey(self._policy.recheck(self._clock.now_ms()))
+
+    # What the election asks for (candidate.Acts).
+
+    async def fence(self, data: bytes) -> str:
+        """Fences the node that a breadcrumb names (ZKFailoverController.fenceOldActive)."""
+        try:
+            known = (self._local, *self._settings.peers)
+            target = resolve(data, known, "the breadcrumb of the last active node")
+            log.info("%s was active before: fencing it", describe(target))
+            return await self._fencer.fence(target)
+        except HdfsdError as error:
+            self._record_attempt(False, f"Unable to fence old active: {error}")
+            raise
+
+    async def promote(self) -> None:
+        log.info("trying to make %s active", self._name)
+        started_ms = self._clock.now_ms()
+        try:
+            await self._transition(ServiceState.ACTIVE, self._settings.new_active_timeout_ms)
+        except HdfsdError as error:
+            self._record_attempt(False, f"Couldn't make {self._name} active: {error}")
+            raise
+        if self.election in (State.PROMOTING, State.PROMOTING_BLIND):
+            self._policy.became(ServiceState.ACTIVE)
+        took_ms = self._clock.now_ms() - started_ms
+        status = f"Successfully transitioned {self._name} to active state"
+        log.info("%s in %d ms", status, took_ms)
+        self._record_attempt(True, status)
+
+    async def demote(self) -> None:
+        log.info("the election wants %s to be standby", self._name)
+        try:
+            await self._transition(ServiceState.STANDBY, self._settings.graceful_fence_timeout_ms)
+        except HdfsdError as error:
+            # Likely fenced at this moment; its health decides what happens next.
+            log.error("couldn't make %s standby: %s", self._name, error)
+        if self.election in (State.STANDBY, State.CONTENDING, State.LOOKING):
+            self._policy.became(ServiceState.STANDBY)
+
+    async def _transition(self, state: ServiceState, deadline_ms: int) -> None:
+        # One order at a time: the NameNode must hear the last one last.
+        async with self._transition_lock:
+            await self._service.transition(state, RequestSource.CONTROLLER, deadline_ms=deadline_ms)
+
+    def _record_attempt(self, succeeded: bool, status: str) -> None:
+        self._attempt = Attempt(self._attempt.number + 1, succeeded, status)
+        self._tell_news()
+
+    def _tell_news(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    # What other controllers and operators ask for (service.ZkfcProtocolService).
+
+    async def cede_active(self, millis: int, asked_by: str) -> None:
+        """Makes the NameNode standby and stays out of the election for this long; with 0 or less,
+        takes part again at once."""
+        if millis <= 0:
+            self._obey(self._policy.hold_ended(self._clock.now_ms()))
+            return
+        log.info("%s asks %s to cede for %d ms", asked_by, self._name, millis)
+        need_fence = False
+        try:
+            await self._transition(ServiceState.STANDBY, self._settings.graceful_fence_timeout_ms)
+        except HdfsdError as error:
+            log.warning("couldn't make %s standby, so it is to be fenced: %s", self._name, error)
+            need_fence = True
+        self._policy.ceded(millis, self._clock.now_ms())
+        self._candidate.quit(need_fence=need_fence)
+        await self._candidate.left()
+        self._obey(self._policy.recheck(self._clock.now_ms()))
+
+    async def graceful_failover(self) -> None:
+        """Makes the local NameNode active, the others ceding. Raises ServiceFailed."""
+        active = await self._active_to_replace()
+        if active is None:
+            log.info("%s is active already: no failover is needed", self._name)
+            return
+        timeout_ms = 2 * self._settings.graceful_fence_timeout_ms
+        before = self._attempt.number
+        others = [peer for peer in self._settings.peers if peer != active]
+        ceded: list[ZkfcService] = []
+        try:
+            for peer in (*others, active):
+                await self._ask_to_cede(peer, timeout_ms, ceded, must=peer == active)
+            attempt = await self._attempt_after(before, timeout_ms + ATTEMPT_WAIT_MS)
+        finally:
+            await self._let_rejoin(ceded, timeout_ms)
+        if not attempt.succeeded:
+            raise ServiceFailed(f"Failed to become active. {attempt.status}")
+        log.info("%s took over from %s", self._name, describe(active))
+
+    async def _active_to_replace(self) -> NameNodeAddresses | None:
+        """Who is active, None if we are. Raises ServiceFailed when a failover can't be."""
+        if self.health is not HealthState.SERVICE_HEALTHY:
+            raise ServiceFailed(f"{self._name} is not currently healthy. Cannot be failover target")
+        if self._policy.expected is ServiceState.OBSERVER:
+            raise ServiceFailed(f"{self._name} is in observer state. Cannot be failover target")
+        try:
+            holder = await self._candidate.lock_holder()
+        except LinkError as error:
+            raise ServiceFailed(f"Nobody knows who is active: {error}") from error
+        if holder is None:
+            raise ServiceFailed("No other node is currently active.")
+        known = (self._local, *self._settings.peers)
+        try:
+            active = resolve(holder.data, known, "the lock")
+        except HdfsdError as error:
+            raise ServiceFailed(str(error)) from error
+        return None if active == self._local else active
+
+    async def _ask_to_cede(
+        self, peer: NameNodeAddresses, timeout_ms: int, ceded: list[ZkfcService], *, must: bool
+    ) -> None:
+        log.info("asking the controller of %s to cede for %d ms", describe(peer), timeout_ms)
+        service = self._links.zkfc(peer.zkfc)
+        ceded.append(service)
+        try:
+            await service.cede_active(timeout_ms, deadline_ms=timeout_ms)
+        except ConnectFailed as error:
+            if must:
+                raise ServiceFailed(
+                    f"The controller of {describe(peer)}, which is active, can't be asked: {error}"
+                ) from error
+            log.warning("no controller of %s to compete with: %s", describe(peer), error)
+
+    async def _let_rejoin(self, ceded: list[ZkfcService], timeout_ms: int) -> None:
+        for service in ceded:
+            try:
+                await service.cede_active(-1, deadline_ms=timeout_ms)
+            except HdfsdError as error:
+                log.warning("a controller rejoins only when its time is over: %s", error)
+            finally:
+                await service.close()
+
+    async def _attempt_after(self, number: int, wait_ms: int) -> Attempt:
+        """The first attempt after that with a number. Raises ServiceFailed when there is none."""
+        try:
+            async with asyncio.timeout(wait_ms / 1000):
+                while self._attempt.number <= number:
+                    if self.health is not HealthState.SERVICE_HEALTHY:
+                        raise ServiceFailed(
+                            "Unable to become active. Service became unhealthy while trying to"
+                            " failover."
+                        )
+                    await self._news.wait()
+        except TimeoutError:
+            raise ServiceFailed(
+                "Unable to become active. Local node did not get an opportunity to do so from"
+                " ZooKeeper, or the local node took too long to transition to active."
+            ) from None
+        return self._attempt

@@ -1,0 +1,50 @@
+"""Driver. One failover controller: the controller and its RPC address. Wiring, no decisions."""
+
+from __future__ import annotations
+
+import logging
+
+from hdfsd.base.settings import FailoverSettings
+from hdfsd.failover.calls import RpcLinks
+from hdfsd.failover.controller import FailoverController
+from hdfsd.failover.service import ZkfcProtocolService, parse_administrators
+from hdfsd.failover.target import describe
+from hdfsd.ports.coordination import Coordination
+from hdfsd.ports.process import ProcessPorts
+from hdfsd.ports.shell import Shell
+from hdfsd.rpc.server import RpcServer
+from hdfsd.wire.services import ZKFC_PROTOCOL
+
+log = logging.getLogger(__name__)
+
+
+async def serve(
+    settings: FailoverSettings,
+    ports: ProcessPorts,
+    *,
+    coordination: Coordination,
+    shell: Shell,
+    user: str,
+    hostname: str,
+    administrators: str = "",
+) -> None:
+    """The whole life of a failover controller; ends when it is cancelled.
+
+    `hostname`: of the local NameNode, as target.encode wants it. `administrators`:
+    dfs.cluster.administrators, who may ask it to cede or to take over.
+    """
+    links = RpcLinks(ports.network, ports.dice, user)
+    controller = FailoverController(
+        settings, coordination, links, shell, ports.clock, hostname=hostname
+    )
+    service = ZkfcProtocolService(
+        controller, user=user, administrators=parse_administrators(administrators)
+    )
+    rpc = RpcServer({ZKFC_PROTOCOL: service}, clock=ports.clock)
+    await rpc.start(ports.network, settings.bind)
+    log.info("failover controller of %s up: RPC at %s", describe(settings.namenode), rpc.address)
+    try:
+        await controller.run()
+    finally:
+        await rpc.stop()
+        await ports.http_client.close()

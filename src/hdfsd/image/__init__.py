@@ -1,0 +1,1 @@
+"""Core. The namespace image: sections to and from bytes."""

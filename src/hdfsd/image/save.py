@@ -1,0 +1,256 @@
+"""Core. A namespace to the bytes of an image: pure, so that a forked child can run it (D7)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hdfsd.editlog.ops import CacheDirective, CachePool
+from hdfsd.image import sections
+from hdfsd.image.packing import MASK_BITS, PROTO_OF_STORAGE_TYPE, StringNumbers
+from hdfsd.image.sections import NO_CODEC, ImageHeader, delimited
+from hdfsd.namespace.inode import DirectoryRow, FileRow, SymlinkRow
+from hdfsd.namespace.tree import Namespace
+from hdfsd.wire.messages import client_namenode, hdfs
+from hdfsd.wire.messages import fsimage as pb
+
+_UNSIGNED = (1 << 64) - 1
+_DEFAULT_CACHE_REPLICATION = 1
+
+
+def save(namespace: Namespace, header: ImageHeader, codec: str = NO_CODEC) -> Iterator[bytes]:
+    """The image in chunks, from the first byte to the last; the caller writes and digests them.
+
+    `codec` is a compression class of sections.ZLIB_WINDOW.
+    """
+    yield from sections.write(_sections(namespace, header), header.layout_version, codec)
+
+
+def _sections(namespace: Namespace, header: ImageHeader) -> Iterator[tuple[str, Iterator[bytes]]]:
+    strings = StringNumbers()
+    yield sections.NS_INFO, _ns_info(namespace, header)
+    yield sections.ERASURE_CODING, _erasure_coding(namespace)
+    yield sections.INODE, _inodes(namespace, strings)
+    yield sections.INODE_DIR, _directories(namespace)
+    yield sections.FILES_UNDERCONSTRUCTION, _files_under_construction(namespace)
+    yield sections.SNAPSHOT, _no_snapshots(namespace)
+    yield sections.INODE_REFERENCE, iter(())
+    yield sections.SECRET_MANAGER, _secrets(namespace)
+    yield sections.CACHE_MANAGER, _cache(namespace)
+    yield sections.STRING_TABLE, _strings(strings)
+
+
+def _ns_info(namespace: Namespace, header: ImageHeader) -> Iterator[bytes]:
+    info = pb.NameSystemSection(
+        namespaceId=header.namespace_id,
+        genstampV1=namespace.gen_stamp_v1,
+        genstampV1Limit=namespace.gen_stamp_v1_limit,
+        genstampV2=namespace.gen_stamp,
+        lastAllocatedBlockId=namespace.last_block_id,
+        lastAllocatedStripedBlockId=namespace.last_striped_block_id & _UNSIGNED,
+        transactionId=header.txid,
+    )
+    if namespace.retained.rolling_upgrade_start_ms is not None:
+        info.rollingUpgradeStartTime = namespace.retained.rolling_upgrade_start_ms
+    yield delimited(info)
+
+
+def _erasure_coding(namespace: Namespace) -> Iterator[bytes]:
+    section = pb.ErasureCodingSection()
+    for policy in namespace.retained.ec_policies.values():
+        out = section.policies.add(id=policy.policy_id, state=policy.state)
+        if policy.schema is None:
+            continue
+        out.name = policy.name
+        out.cellSize = policy.schema.cell_size
+        out.schema.codecName = policy.schema.codec
+        out.schema.dataUnits = policy.schema.data_units
+        out.schema.parityUnits = policy.schema.parity_units
+        for key, value in policy.schema.options:
+            out.schema.options.add(key=key, value=value)
+    yield delimited(section)
+
+
+# -- the tree --------------------------------------------------------------------------------
+
+
+def _inodes(namespace: Namespace, strings: StringNumbers) -> Iterator[bytes]:
+    yield delimited(
+        pb.INodeSection(lastInodeId=namespace.last_inode_id, numInodes=namespace.inode_count)
+    )
+    permissions: dict[int, int] = {}
+    for row in namespace.inodes():
+        permission = permissions.get(row.permission)
+        if permission is None:
+            permission = strings.permission(*namespace.permissions[row.permission])
+            permissions[row.permission] = permission
+        if isinstance(row, FileRow):
+            inode = _file(namespace, row, permission, strings)
+        elif isinstance(row, DirectoryRow):
+            inode = _directory(row, permission, strings)
+        else:
+            inode = _symlink(row, permission)
+        yield delimited(inode)
+
+
+def _file(
+    namespace: Namespace, row: FileRow, permission: int, strings: StringNumbers
+) -> pb.INodeSection.INode:
+    layout = namespace.layouts[row.layout]
+    inode = pb.INodeSection.INode(type=pb.INodeSection.INode.FILE, id=row.inode_id, name=row.name)
+    file = inode.file
+    file.replication = layout.replication
+    file.modificationTime = row.mtime_ms
+    file.accessTime = row.atime_ms
+    file.preferredBlockSize = layout.block_size
+    file.permission = permission
+    file.storagePolicyID = layout.storage_policy_id
+    file.blockType = hdfs.CONTIGUOUS
+    for block in row.blocks:
+        file.blocks.add(blockId=block.block_id, genStamp=block.gen_stamp, numBytes=block.num_bytes)
+    if row.writer is not None:
+        file.fileUC.clientName, file.fileUC.clientMachine = row.writer
+    if row.acl:
+        file.acl.CopyFrom(strings.acl(row.acl))
+    if row.xattrs:
+        file.xAttrs.CopyFrom(strings.xattrs(row.xattrs))
+    return inode
+
+
+def _directory(row: DirectoryRow, permission: int, strings: StringNumbers) -> pb.INodeSection.INode:
+    inode = pb.INodeSection.INode(
+        type=pb.INodeSection.INode.DIRECTORY, id=row.inode_id, name=row.name
+    )
+    directory = inode.directory
+    directory.modificationTime = row.mtime_ms
+    directory.nsQuota = row.namespace_quota & _UNSIGNED
+    directory.dsQuota = row.space_quota & _UNSIGNED
+    directory.permission = permission
+    if row.acl:
+        directory.acl.CopyFrom(strings.acl(row.acl))
+    if row.xattrs:
+        directory.xAttrs.CopyFrom(strings.xattrs(row.xattrs))
+    for storage_type, quota in row.type_quotas:
+        directory.typeQuotas.quotas.add(
+            storageType=PROTO_OF_STORAGE_TYPE[storage_type],
+            quota=quota,
+        )
+    return inode
+
+
+def _symlink(row: SymlinkRow, permission: int) -> pb.INodeSection.INode:
+    inode = pb.INodeSection.INode(
+        type=pb.INodeSection.INode.SYMLINK, id=row.inode_id, name=row.name
+    )
+    inode.symlink.permission = permission
+    inode.symlink.target = row.target
+    inode.symlink.modificationTime = row.mtime_ms
+    inode.symlink.accessTime = row.atime_ms
+    return inode
+
+
+def _directories(namespace: Namespace) -> Iterator[bytes]:
+    for inode_id in namespace.directories_with_children():
+        yield delimited(
+            pb.INodeDirectorySection.DirEntry(
+                parent=inode_id, children=namespace.child_ids(inode_id)
+            )
+        )
+
+
+def _files_under_construction(namespace: Namespace) -> Iterator[bytes]:
+    for inode_id, _ in namespace.leases.open_files():
+        yield delimited(
+            pb.FilesUnderConstructionSection.FileUnderConstructionEntry(
+                inodeId=inode_id, fullPath=namespace.path_of(inode_id)
+            )
+        )
+
+
+def _no_snapshots(namespace: Namespace) -> Iterator[bytes]:
+    yield delimited(
+        pb.SnapshotSection(snapshotCounter=namespace.retained.snapshot_counter, numSnapshots=0)
+    )
+
+
+# -- sections around the tree ----------------------------------------------------------------
+
+
+def _secrets(namespace: Namespace) -> Iterator[bytes]:
+    retained = namespace.retained
+    section = pb.SecretManagerSection
+    yield delimited(
+        section(
+            currentId=retained.delegation_key_id,
+            tokenSequenceNumber=retained.delegation_sequence_number,
+            numKeys=len(retained.delegation_keys),
+            numTokens=len(retained.delegation_tokens),
+        )
+    )
+    for key in retained.delegation_keys.values():
+        yield delimited(
+            section.DelegationKey(
+                id=key.key_id, expiryDate=key.expiry_date & _UNSIGNED, key=key.key
+            )
+        )
+    for token, expiry_date in retained.delegation_tokens.values():
+        yield delimited(
+            section.PersistToken(
+                owner=token.owner,
+                renewer=token.renewer,
+                realUser=token.real_user,
+                issueDate=token.issue_date & _UNSIGNED,
+                maxDate=token.max_date & _UNSIGNED,
+                sequenceNumber=token.sequence_number,
+                masterKeyId=token.master_key_id,
+                expiryDate=expiry_date & _UNSIGNED,
+            )
+        )
+
+
+def _cache(namespace: Namespace) -> Iterator[bytes]:
+    retained = namespace.retained
+    yield delimited(
+        pb.CacheManagerSection(
+            nextDirectiveId=retained.next_directive_id,
+            numPools=len(retained.cache_pools),
+            numDirectives=len(retained.cache_directives),
+        )
+    )
+    for pool in retained.cache_pools.values():
+        yield delimited(_pool(pool))
+    for directive in retained.cache_directives.values():
+        yield delimited(_directive(directive))
+
+
+def _pool(pool: CachePool) -> client_namenode.CachePoolInfoProto:
+    message = client_namenode.CachePoolInfoProto(
+        poolName=pool.name,
+        ownerName=pool.owner,
+        groupName=pool.group,
+        mode=pool.mode,
+        limit=pool.limit,
+        maxRelativeExpiry=pool.max_relative_expiry,
+    )
+    # Hadoop does not save it at all; where it is the default, neither do we.
+    if pool.default_replication not in (None, _DEFAULT_CACHE_REPLICATION):
+        message.defaultReplication = pool.default_replication
+    return message
+
+
+def _directive(directive: CacheDirective) -> client_namenode.CacheDirectiveInfoProto:
+    message = client_namenode.CacheDirectiveInfoProto(
+        id=directive.directive_id,
+        path=directive.path,
+        replication=directive.replication,
+        pool=directive.pool,
+    )
+    if directive.expiration is not None:
+        message.expiration.millis = directive.expiration
+        message.expiration.isRelative = False
+    return message
+
+
+def _strings(strings: StringNumbers) -> Iterator[bytes]:
+    yield delimited(pb.StringTableSection(numEntry=len(strings), maskBits=MASK_BITS))
+    for string_id, text in strings.entries():
+        yield delimited(pb.StringTableSection.Entry(id=string_id, str=text))

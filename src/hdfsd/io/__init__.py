@@ -1,0 +1,1 @@
+"""Adapter. The real world behind the ports."""

@@ -1,0 +1,64 @@
+"""Adapter. Which lock service the configuration names, and how this host is called there."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from pathlib import Path
+
+from hdfsd.base.errors import ConfigError, NotBuilt
+from hdfsd.base.settings import FailoverSettings
+from hdfsd.failover.acl import parse_acl, parse_auth
+from hdfsd.io.file_lock import FileLockCoordination
+from hdfsd.io.zookeeper import ZooKeeperCoordination
+from hdfsd.ports.coordination import Coordination
+
+
+def coordination_of(settings: FailoverSettings) -> tuple[Coordination, str]:
+    """The lock service that the configuration names, and its place there. Raises ConfigError."""
+    zookeeper = settings.zookeeper
+    if zookeeper is not None:
+        if settings.environment.get("dfs.ha.zkfc.client.ssl.enabled", "").lower() == "true":
+            raise NotBuilt("dfs.ha.zkfc.client.ssl.enabled=true: TLS to ZooKeeper is not built")
+        directory = f"{zookeeper.parent_znode.rstrip('/')}/{settings.nameservice}"
+        lock = ZooKeeperCoordination(
+            zookeeper.quorum,
+            directory,
+            session_timeout_ms=zookeeper.session_timeout_ms,
+            acl=parse_acl(_resolved(zookeeper.acl)),
+            auth=parse_auth(_resolved(zookeeper.auth)),
+            retries_max=zookeeper.retries_max,
+        )
+        return lock, directory
+    if settings.lock_dir is not None:
+        directory = str(Path(settings.lock_dir, settings.nameservice))
+        return FileLockCoordination(directory), directory
+    raise ConfigError(
+        "neither ha.zookeeper.quorum nor hdfsd.ha.lock.dir is set: write the HOST:PORT list of"
+        " ZooKeeper, or a directory when all NameNodes are on this machine"
+    )
+
+
+def _resolved(text: str) -> str:
+    """The value, or the content of the file that `@file` names (ZKUtil.resolveConfIndirection)."""
+    if not text.startswith("@"):
+        return text
+    try:
+        return Path(text[1:]).read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{text}: {error}") from error
+
+
+def host_name(host: str) -> str:
+    """What Java's InetSocketAddress.getHostName says: the name of an IP address, if it has one
+    that leads back to it; Hadoop's controllers compare the bytes made of it."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    try:
+        name = socket.getnameinfo((host, 0), socket.NI_NAMEREQD)[0]
+        addresses = {info[4][0] for info in socket.getaddrinfo(name, None)}
+    except OSError:
+        return host
+    return name if host in addresses else host

@@ -1,0 +1,1 @@
+"""Core. The JournalNode."""

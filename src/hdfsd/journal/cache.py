@@ -1,0 +1,74 @@
+"""Core. The newest durable transactions of a journal in memory, for tailers (JournaledEditsCache).
+
+Bounded in bytes, oldest first out; always one range without a gap.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import deque
+
+from hdfsd.base.errors import EditsCacheMiss
+from hdfsd.base.ids import TxId
+from hdfsd.editlog.frames import Run, offset_of
+from hdfsd.editlog.segment import header
+
+
+class EditsCache:
+    """Batches as they were appended."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.size_bytes = 0
+        self._runs: deque[Run] = deque()
+        self._layout_version = 0
+
+    def store(self, run: Run, layout_version: int) -> None:
+        """Adds a batch that is durable; a gap or another layout version empties it first."""
+        follows = not self._runs or run.first_txid == self._runs[-1].last_txid + 1
+        if not follows or layout_version != self._layout_version:
+            self.clear()
+        self._layout_version = layout_version
+        self._runs.append(run)
+        self.size_bytes += len(run.data)
+        while self.size_bytes > self.capacity_bytes:
+            self.size_bytes -= len(self._runs.popleft().data)
+
+    def clear(self) -> None:
+        """What is on disk was replaced: nothing here may be served any more."""
+        self._runs.clear()
+        self.size_bytes = 0
+
+    def retrieve(self, since_txid: TxId, max_txns: int) -> tuple[int, bytes]:
+        """(count, segment header + frames) from `since_txid` on. Raises EditsCacheMiss."""
+        if not self._runs:
+            raise EditsCacheMiss(
+                "Cache is empty; either it was never initialized or all edits were cleared"
+            )
+        lowest, highest = self._runs[0].first_txid, self._runs[-1].last_txid
+        if since_txid < lowest:
+            raise EditsCacheMiss(
+                f"Oldest txn ID available in the cache is {lowest}, but requested txns starting at"
+                f" {since_txid}. The cache size (dfs.journalnode.edit-cache-size.bytes) may need to"
+                f" be increased to hold more transactions (currently {self.capacity_bytes} bytes"
+                f" containing {highest - lowest + 1} transactions)"
+            )
+        if since_txid > highest:
+            raise EditsCacheMiss(
+                f"Newest txn ID available in the cache is {highest}, but requested txns starting"
+                f" at {since_txid}"
+            )
+        return self._collect(since_txid, min(max_txns, highest - since_txid + 1))
+
+    def _collect(self, since_txid: TxId, count: int) -> tuple[int, bytes]:
+        end_txid = since_txid + count
+        pieces = [header(self._layout_version)]
+        index = bisect_right(self._runs, since_txid, key=lambda run: run.first_txid) - 1
+        while index < len(self._runs) and (run := self._runs[index]).first_txid < end_txid:
+            start = offset_of(run.data, run.first_txid, max(since_txid, run.first_txid))
+            if end_txid > run.last_txid:
+                pieces.append(run.data[start:] if start else run.data)
+            else:
+                pieces.append(run.data[start : offset_of(run.data, run.first_txid, end_txid)])
+            index += 1
+        return count, b"".join(pieces)

@@ -1,0 +1,202 @@
+"""Driver. One journal: its requests one after the other, batches in groups that share an fsync.
+
+Requests of one journal are executed strictly in the order of their arrival; different journals do
+not wait for each other. Batches that arrive while an fsync runs share the next one, and are
+answered after it (J4, P1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from hdfsd.base.errors import HdfsdError, IOFault, RemoteFault
+from hdfsd.base.ids import TxId
+from hdfsd.editlog.frames import Run
+from hdfsd.journal.acceptor import Acceptor, Append, FetchSegment, NoteCommitted, Refuse, Reply
+from hdfsd.journal.cache import EditsCache
+from hdfsd.journal.store import JournalStore
+from hdfsd.wire.messages import Message, qjournal
+
+log = logging.getLogger(__name__)
+
+GROUP_BYTES_MAX = 8 << 20
+"""Edits that one fsync may cover: bounds the memory of a group and the wait of its first batch."""
+TAILING_OFF = (
+    "The journal edits cache is not enabled, which is a requirement to fetch journaled edits via"
+    " RPC. Please enable it via dfs.ha.tail-edits.in-progress"
+)
+
+
+class Caller(Protocol):
+    """Who waits for the answer: an rpc.server.Call."""
+
+    def reply(self, message: Message) -> None: ...
+
+    def fail(self, error: Exception) -> None: ...
+
+
+class Journal:
+    """One journal id of a JournalNode."""
+
+    def __init__(self, journal_id: str, store: JournalStore, *, cache: EditsCache | None) -> None:
+        """`cache` None: in-progress tailing is off."""
+        self.journal_id = journal_id
+        self.store = store
+        self.is_own_url: Callable[[str], bool] = lambda url: False
+        """Whether a URL that a writer gives for fetching is this very JournalNode."""
+        self._cache = cache
+        self._acceptor: Acceptor | None = None
+        self._queue: deque[tuple[str, Message, Caller]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._acceptor is not None
+
+    @property
+    def acceptor(self) -> Acceptor:
+        assert self._acceptor is not None, "the journal is not open"
+        return self._acceptor
+
+    async def open(self) -> None:
+        """Loads it from disk unless it is open. Raises CorruptData, StorageError, OSError."""
+        if self._acceptor is not None:
+            return
+        state = await self.store.load()
+        if self._acceptor is None:
+            self._acceptor = Acceptor(self.journal_id, self.store.root, state)
+            log.info("journal %s: %s", self.journal_id, self._acceptor.describe())
+
+    def submit(self, method: str, request: Message, caller: Caller) -> None:
+        """Queues a request (a key of acceptor.REQUESTS); the caller is answered when it is done."""
+        self._queue.append((method, request, caller))
+        if self._worker is None:
+            self._worker = asyncio.ensure_future(self._work())
+
+    def journaled_edits(self, since_txid: TxId, max_txns: int) -> tuple[int, bytes]:
+        """Durable transactions from memory, with a segment header. Raises RemoteFault."""
+        if self._cache is None:
+            raise IOFault(TAILING_OFF)
+        if self.acceptor.nothing_newer(since_txid):
+            return 0, b""
+        return self._cache.retrieve(since_txid, max_txns)
+
+    async def close(self) -> None:
+        """Stops after the request at work; those that wait are not answered."""
+        self._queue.clear()
+        if self._worker is not None:
+            self._worker.cancel()
+            await asyncio.gather(self._worker, return_exceptions=True)
+        self.store.close()
+        self._acceptor = None
+
+    async def _work(self) -> None:
+        try:
+            while self._queue:
+                if not await self._reopen():
+                    continue
+                if self._queue[0][0] == "journal":
+                    await self._append_group()
+                else:
+                    await self._execute(*self._queue.popleft())
+        finally:
+            self._worker = None
+
+    async def _reopen(self) -> bool:
+        """Whether the journal is open; if it can't be, the first request is answered with why."""
+        if self._acceptor is not None:
+            return True
+        try:
+            await self.open()
+        except (HdfsdError, OSError) as error:
+            log.error("journal %s can't be opened: %s", self.journal_id, error)
+            self._queue.popleft()[2].fail(IOFault(f"{error} ; journal id: {self.journal_id}"))
+            return False
+        return True
+
+    async def _execute(self, method: str, request: Message, caller: Caller) -> None:
+        answer: Callable[[], None] | None = None
+        if isinstance(request, qjournal.AcceptRecoveryRequestProto):
+            self.acceptor.source_is_us = self.is_own_url(request.fromURL)
+        try:
+            for effect in self.acceptor.step(method, request):
+                if isinstance(effect, Reply | Refuse):
+                    answer = _answer(caller, effect)
+                    continue
+                if isinstance(effect, FetchSegment) and self._cache is not None:
+                    # What tailers were shown of this segment may be about to be replaced.
+                    self._cache.clear()
+                await self.store.execute(effect)
+        except Exception as error:  # noqa: BLE001 - outermost: the disk and memory disagree now
+            self._give_up(error, [caller])
+            return
+        if method in ("format", "discard_segments") and self._cache is not None:
+            self._cache.clear()
+        assert answer is not None
+        answer()
+
+    async def _append_group(self) -> None:
+        """Takes the batches at the head of the queue, writes all, syncs once, answers all."""
+        callers: list[Caller] = []
+        answers: list[Callable[[], None]] = []
+        written: list[Append] = []
+        size = 0
+        try:
+            while self._queue and self._queue[0][0] == "journal" and size < GROUP_BYTES_MAX:
+                method, request, caller = self._queue.popleft()
+                callers.append(caller)
+                for effect in self.acceptor.step(method, request):
+                    if isinstance(effect, Append):
+                        self.store.append(effect)
+                        written.append(effect)
+                        size += len(effect.data)
+                    elif isinstance(effect, NoteCommitted):
+                        self.store.note_committed(effect.txid)
+                    elif isinstance(effect, Reply | Refuse):
+                        answers.append(_answer(caller, effect))
+                    else:
+                        # Rare: a new promise, or an abort. What was appended before stands.
+                        await self._sync(written)
+                        await self.store.execute(effect)
+            await self._sync(written)
+        except Exception as error:  # noqa: BLE001 - outermost: the disk and memory disagree now
+            self._give_up(error, callers)
+            return
+        for answer in answers:
+            answer()
+
+    async def _sync(self, written: list[Append]) -> None:
+        if not written:
+            return
+        await self.store.sync()
+        self.acceptor.synced(written[-1].last_txid)
+        if self._cache is not None:
+            for batch in written:
+                count = batch.last_txid - batch.first_txid + 1
+                run = Run(batch.first_txid, count, batch.data)
+                self._cache.store(run, self.store.layout_version)
+        written.clear()
+
+    def _give_up(self, error: Exception, callers: list[Caller]) -> None:
+        """The disk failed in the middle: what is in memory is forgotten and loaded anew."""
+        log.error("journal %s: %s: reloading it", self.journal_id, error)
+        self._acceptor = None
+        if self._cache is not None:
+            self._cache.clear()
+        fault = error
+        if isinstance(error, OSError | HdfsdError) and not isinstance(error, RemoteFault):
+            fault = IOFault(f"{error} ; journal id: {self.journal_id}")
+        for caller in callers:
+            caller.fail(fault)
+
+
+def _answer(caller: Caller, effect: Reply | Refuse) -> Callable[[], None]:
+    if isinstance(effect, Reply):
+        message = effect.message
+        return lambda: caller.reply(message)
+    fault = effect.fault
+    return lambda: caller.fail(fault)

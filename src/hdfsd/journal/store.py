@@ -1,0 +1,404 @@
+"""Driver. One journal's directory: loads its state, executes effects in their order (J1, J3, J4).
+
+What may be lost in a crash at any effect, and why nothing is promised that could be, stands with
+the effects in journal.acceptor. Appends are written at once and made durable by `sync`, so that
+several can share one fdatasync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime
+
+from hdfsd.base.errors import CorruptData, IOFault, LinkError
+from hdfsd.base.ids import Epoch, StorageInfo, TxId
+from hdfsd.editlog import files
+from hdfsd.editlog.frames import FrameScanner
+from hdfsd.editlog.segment import HEADER_BYTES, PADDING, PREALLOCATION_BYTES, header
+from hdfsd.journal import layout
+from hdfsd.journal.acceptor import (
+    Accepted,
+    Append,
+    CloseSegment,
+    DropAccepted,
+    Effect,
+    FetchSegment,
+    FinalizeSegment,
+    Format,
+    InstallFetched,
+    JournalState,
+    NoteCommitted,
+    OpenSegment,
+    PersistAccepted,
+    PersistPromise,
+    PersistWriterEpoch,
+    PurgeBelow,
+    Segment,
+    SetAside,
+)
+from hdfsd.ports.clock import Clock
+from hdfsd.ports.disk import AppendFile, Disk, DiskLock
+from hdfsd.ports.http import HttpClient
+from hdfsd.wire.messages import qjournal
+
+log = logging.getLogger(__name__)
+
+READ_BYTES = 1 << 20
+_PADDING_BLOCK = PADDING * PREALLOCATION_BYTES
+
+
+class JournalStore:
+    """Owns `<edits dir>/<journal id>` while it is locked."""
+
+    def __init__(
+        self,
+        root: str,
+        *,
+        disk: Disk,
+        http: HttpClient,
+        clock: Clock,
+        directory_mode: int = 0o700,
+        fetch_timeout_ms: int = 60_000,
+    ) -> None:
+        self.root = root
+        self.current = f"{root}/{layout.CURRENT}"
+        self.layout_version = 0
+        """Of the open segment."""
+        self._disk = disk
+        self._http = http
+        self._clock = clock
+        self._mode = directory_mode
+        self._fetch_timeout_ms = fetch_timeout_ms
+        self._lock: DiskLock | None = None
+        self._file: AppendFile | None = None
+        self._offset = 0
+        self._size = 0
+        self._committed_file: AppendFile | None = None
+
+    # Loading
+
+    async def load(self) -> JournalState:
+        """The state on disk; closes what was open. Raises CorruptData or StorageError."""
+        self._close_files()
+        if not self._disk.is_dir(self.root):
+            return JournalState()
+        if self._lock is None:
+            self._lock = self._disk.lock(self.root)
+        if not self._disk.is_dir(self.current):
+            return JournalState()
+        names = self._disk.list(self.current)
+        if layout.VERSION not in names:
+            return JournalState(has_data=bool(names))
+        state = JournalState(
+            storage=self._read_version(),
+            has_data=True,
+            promised=Epoch(self._read_long(layout.LAST_PROMISED_EPOCH)),
+            writer_epoch=Epoch(self._read_long(layout.LAST_WRITER_EPOCH)),
+            accepted=self._read_accepted(),
+        )
+        state.committed = layout.parse_committed(
+            self._read_small(layout.COMMITTED_TXID), f"{self.current}/{layout.COMMITTED_TXID}"
+        )
+        await self._roll_forward(names, state)
+        state.segments = await self._read_segments()
+        return state
+
+    def _read_version(self) -> StorageInfo:
+        where = f"{self.current}/{layout.VERSION}"
+        return layout.parse_version(
+            self._read_small(layout.VERSION).decode(errors="replace"), where
+        )
+
+    def _read_small(self, name: str) -> bytes:
+        path = f"{self.current}/{name}"
+        if not self._disk.exists(path):
+            return b""
+        return self._disk.read(path, limit=layout.SMALL_FILE_BYTES_MAX)
+
+    def _read_long(self, name: str) -> int:
+        if not self._disk.exists(f"{self.current}/{name}"):
+            return 0
+        return layout.parse_long(self._read_small(name), f"{self.current}/{name}")
+
+    def _read_accepted(self) -> dict[TxId, Accepted]:
+        directory = f"{self.current}/{layout.PAXOS}"
+        if not self._disk.is_dir(directory):
+            return {}
+        found = {}
+        for name in self._disk.list(directory):
+            if layout.parse_accepted(name) is None:
+                continue
+            path = f"{directory}/{name}"
+            data = self._disk.read(path, limit=layout.SMALL_FILE_BYTES_MAX)
+            stored = layout.parse_paxos(data, path)
+            first = TxId(stored.segmentState.startTxId)
+            if first != int(name):
+                raise CorruptData(path, 0, f"Bad persisted data for segment {name}: {first}")
+            found[first] = Accepted(
+                first,
+                TxId(stored.segmentState.endTxId),
+                stored.segmentState.isInProgress,
+                Epoch(stored.acceptedInEpoch),
+            )
+        return found
+
+    async def _roll_forward(self, names: list[str], state: JournalState) -> None:
+        """Completes an acceptRecovery that was persisted but whose segment was not put in place."""
+        finalized = {s.first_txid for s in _segment_files(names) if not s.in_progress}
+        for name in names:
+            fetched = layout.parse_fetched(name)
+            if fetched is None or fetched[0] in finalized:
+                continue
+            accepted = state.accepted.get(TxId(fetched[0]))
+            if accepted is not None and accepted.epoch == fetched[1]:
+                target = files.inprogress_name(fetched[0])
+                log.info("rolling forward half-completed synchronization: %s -> %s", name, target)
+                await self._disk.rename(f"{self.current}/{name}", f"{self.current}/{target}")
+
+    async def _read_segments(self) -> dict[TxId, Segment]:
+        found: dict[TxId, Segment] = {}
+        for file in _segment_files(self._disk.list(self.current)):
+            if file.last_txid is not None:
+                found[file.first_txid] = Segment(file.first_txid, file.last_txid, True)
+            elif file.first_txid not in found:
+                last = await self._scan(file.first_txid)
+                found[file.first_txid] = Segment(file.first_txid, last, False)
+        return found
+
+    async def _scan(self, first_txid: TxId) -> TxId | None:
+        """The last good transaction of an in-progress segment; damage behind it is only told."""
+        path = self._inprogress_path(first_txid)
+        scanner = FrameScanner(path)
+        offset = 0
+        while data := self._disk.read(path, offset=offset, limit=READ_BYTES):
+            scanner.feed(data)
+            offset += len(data)
+            await asyncio.sleep(0)
+        scanner.finish()
+        if scanner.damage is not None:
+            log.warning("segment ends at txid %s: %s", scanner.last_txid, scanner.damage)
+        if scanner.first_txid not in (None, first_txid):
+            log.error("%s begins with txid %s", path, scanner.first_txid)
+            return None
+        return scanner.last_txid
+
+    # Effects
+
+    async def execute(self, effect: Effect) -> None:
+        """One effect; it is durable when this returns, but for Append and NoteCommitted."""
+        match effect:
+            case Append():
+                self.append(effect)
+            case NoteCommitted(txid):
+                self.note_committed(txid)
+            case PersistPromise(epoch):
+                await self._write_long(layout.LAST_PROMISED_EPOCH, epoch)
+            case PersistWriterEpoch(epoch):
+                await self._write_long(layout.LAST_WRITER_EPOCH, epoch)
+            case OpenSegment(first_txid, layout_version):
+                await self._open_segment(first_txid, layout_version)
+            case CloseSegment(_, trim):
+                await self._close_segment(trim)
+            case FinalizeSegment(first_txid, last_txid):
+                target = f"{self.current}/{files.finalized_name(first_txid, last_txid)}"
+                await self._disk.rename(self._inprogress_path(first_txid), target)
+            case SetAside(segment, suffix):
+                path = self.path_of(segment)
+                await self._disk.rename(path, path + suffix)
+            case FetchSegment():
+                await self._fetch(effect)
+            case InstallFetched(first_txid, epoch):
+                source = f"{self.current}/{layout.fetched_name(first_txid, epoch)}"
+                await self._disk.rename(source, self._inprogress_path(first_txid))
+            case PersistAccepted(accepted):
+                await self._disk.write_atomic(
+                    self._paxos_path(accepted.first_txid), _paxos_data(accepted)
+                )
+            case DropAccepted(first_txid):
+                await self._disk.remove(self._paxos_path(first_txid))
+            case PurgeBelow(min_txid, open_first):
+                await self._purge(min_txid, open_first)
+            case Format(storage):
+                await self._format(storage)
+            case _:
+                raise AssertionError(f"{effect} is not for the store")
+
+    def append(self, effect: Append) -> None:
+        """Writes a batch behind the last one; `sync` makes it durable."""
+        file = self._file
+        assert file is not None, "no segment is open"
+        data = effect.data
+        while len(data) > self._size - self._offset:
+            file.write_at(self._size, _PADDING_BLOCK)
+            self._size += PREALLOCATION_BYTES
+        file.write_at(self._offset, data)
+        self._offset += len(data)
+
+    async def sync(self) -> None:
+        """All appends so far are durable when this returns."""
+        assert self._file is not None, "no segment is open"
+        await self._file.sync()
+
+    def note_committed(self, txid: TxId) -> None:
+        if self._committed_file is None:
+            path = f"{self.current}/{layout.COMMITTED_TXID}"
+            exists = self._disk.exists(path)
+            self._committed_file = self._disk.open(path) if exists else self._disk.create(path)
+        self._committed_file.write_at(0, layout.render_committed(txid))
+
+    async def _open_segment(self, first_txid: TxId, layout_version: int) -> None:
+        path = self._inprogress_path(first_txid)
+        if self._disk.exists(path):
+            file = self._disk.open(path)
+            file.truncate(0)
+        else:
+            file = self._disk.create(path)
+        self._file = file
+        self.layout_version = layout_version
+        file.write_at(0, header(layout_version) + _PADDING_BLOCK[HEADER_BYTES:])
+        self._offset, self._size = HEADER_BYTES, PREALLOCATION_BYTES
+        await file.sync()
+        await self._disk.sync_dir(self.current)
+
+    async def _close_segment(self, trim: bool) -> None:
+        if self._file is None:
+            return
+        if trim:
+            self._file.truncate(self._offset)
+            await self._file.sync()
+        self._file.close()
+        self._file = None
+
+    async def _purge(self, min_txid: TxId, open_first: TxId | None) -> None:
+        spared = None if open_first is None else files.inprogress_name(open_first)
+        for name in self._disk.list(self.current):
+            if layout.purged(name, min_txid) and name != spared:
+                await self._disk.remove(f"{self.current}/{name}")
+        for name in self._disk.list(f"{self.current}/{layout.PAXOS}"):
+            first = layout.parse_accepted(name)
+            if first is not None and first < min_txid:
+                await self._disk.remove(f"{self.current}/{layout.PAXOS}/{name}")
+
+    async def _format(self, storage: StorageInfo) -> None:
+        self._close_files()
+        self._disk.make_dirs(self.root, self._mode)
+        if self._lock is None:
+            self._lock = self._disk.lock(self.root)
+        if self._disk.is_dir(self.current):
+            await self._disk.remove_tree(self.current)
+        for directory in (self.current, f"{self.current}/{layout.PAXOS}"):
+            self._disk.make_dirs(directory, self._mode)
+        wall = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
+        text = layout.render_version(storage, wall.strftime("%a %b %d %H:%M:%S UTC %Y"))
+        await self._disk.write_atomic(f"{self.current}/{layout.VERSION}", text.encode())
+        await self._disk.sync_dir(self.root)
+
+    # Fetching from a peer
+
+    async def _fetch(self, effect: FetchSegment) -> None:
+        """Raises IOFault when the peer's segment can't be had whole or is another one."""
+        path = f"{self.current}/{layout.fetched_name(effect.first_txid, effect.epoch)}"
+        log.info("synchronizing %s..%s from %s", effect.first_txid, effect.last_txid, effect.url)
+        await self._disk.remove(path)
+        file = self._disk.create(path)
+        try:
+            scanner = await self._download(effect.url, file)
+            ends = (scanner.first_txid, scanner.last_txid)
+            if ends != (effect.first_txid, effect.last_txid):
+                raise IOFault(
+                    f"{effect.url} holds txids {ends[0]}..{ends[1]}, not"
+                    f" {effect.first_txid}..{effect.last_txid}"
+                    + (f" ({scanner.damage})" if scanner.damage else "")
+                )
+            await file.sync()
+            await self._disk.sync_dir(self.current)
+        except BaseException:
+            file.close()
+            await self._disk.remove(path)
+            raise
+        file.close()
+
+    async def _download(self, url: str, file: AppendFile) -> FrameScanner:
+        timeout_ms = self._fetch_timeout_ms
+        try:
+            reply = await self._http.request("GET", url, connect_ms=timeout_ms, read_ms=timeout_ms)
+            try:
+                if reply.status != 200:
+                    raise IOFault(f"{url}: HTTP {reply.status} {reply.reason}")
+                length = _content_length(reply.headers.get("content-length"), url)
+                if length > self._disk.free_bytes(self.root):
+                    raise IOFault(f"{url}: {length} bytes are more than is free in {self.root}")
+                scanner, offset = FrameScanner(url), 0
+                async for chunk in reply.chunks():
+                    if offset + len(chunk) > length:
+                        raise IOFault(f"{url}: more than its Content-Length of {length} bytes")
+                    file.write_at(offset, chunk)
+                    offset += len(chunk)
+                    scanner.feed(chunk)
+            finally:
+                await reply.close()
+        except LinkError as error:
+            raise IOFault(f"{url}: {error}") from error
+        if offset != length:
+            raise IOFault(f"{url}: {offset} bytes of {length}")
+        return scanner
+
+    # Names, handles
+
+    def path_of(self, segment: Segment) -> str:
+        """The file of a segment."""
+        if segment.finalized and segment.last_txid is not None:
+            return f"{self.current}/{files.finalized_name(segment.first_txid, segment.last_txid)}"
+        return self._inprogress_path(segment.first_txid)
+
+    def _inprogress_path(self, first_txid: TxId) -> str:
+        return f"{self.current}/{files.inprogress_name(first_txid)}"
+
+    def _paxos_path(self, first_txid: TxId) -> str:
+        return f"{self.current}/{layout.PAXOS}/{first_txid}"
+
+    async def _write_long(self, name: str, value: int) -> None:
+        await self._disk.write_atomic(f"{self.current}/{name}", layout.render_long(value))
+
+    def _close_files(self) -> None:
+        for file in (self._file, self._committed_file):
+            if file is not None:
+                file.close()
+        self._file = self._committed_file = None
+
+    def close(self) -> None:
+        """Lets go of files and of the directory."""
+        self._close_files()
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    @property
+    def has_previous(self) -> bool:
+        """Whether an upgrade left the state before it."""
+        return self._disk.is_dir(f"{self.root}/{layout.PREVIOUS}")
+
+    def size_of(self, segment: Segment) -> int:
+        """Bytes of a segment's file, padding included."""
+        return self._disk.size(self.path_of(segment))
+
+
+def _segment_files(names: list[str]) -> list[files.SegmentFile]:
+    """By first txid, the finalized one before an unfinished twin."""
+    parsed = [file for name in names if (file := files.parse_segment(name)) is not None]
+    return sorted(parsed, key=lambda file: (file.first_txid, file.in_progress))
+
+
+def _paxos_data(accepted: Accepted) -> bytes:
+    message = qjournal.PersistedRecoveryPaxosData(acceptedInEpoch=accepted.epoch)
+    message.segmentState.startTxId = accepted.first_txid
+    message.segmentState.endTxId = accepted.last_txid
+    message.segmentState.isInProgress = accepted.in_progress
+    return layout.render_paxos(message)
+
+
+def _content_length(text: str | None, url: str) -> int:
+    if text is None or not text.isdigit():
+        raise IOFault(f"{url}: No Content-Length header is provided by the peer")
+    return int(text)

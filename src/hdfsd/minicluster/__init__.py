@@ -1,0 +1,1 @@
+"""Adapter. A cluster of processes on one machine."""

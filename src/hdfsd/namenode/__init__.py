@@ -1,0 +1,1 @@
+"""Driver. One NameNode: state, commit, services, transitions."""

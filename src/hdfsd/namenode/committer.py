@@ -1,0 +1,249 @@
+"""Driver. Group commit: replies leave when their transaction is durable. Holds P1, P2, P6.
+
+One flush at a time writes all that has collected to the local edits directories and the shared
+journal in parallel (decision D3); whatever was parked up to the flushed txid is released then. A
+lost quorum or a lost epoch ends `run` with its cause, and with it the process: a NameNode that is
+not sure of its journal must not answer anybody. Nor does one that has not heard of a majority for
+SURE_MS: after a stop of the process (SIGSTOP, a frozen machine) another may be active by now, so
+answers wait until the journals say that we are still their writer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from hdfsd.base.errors import ensure
+from hdfsd.base.ids import TxId
+from hdfsd.editlog import codec
+from hdfsd.editlog.buffer import Batch, EditsDoubleBuffer
+from hdfsd.editlog.ops import EditOp, EndLogSegmentOp, StartLogSegmentOp
+from hdfsd.ports.clock import Clock
+from hdfsd.ports.journal import JournalWriter
+from hdfsd.wire.messages import Message
+from hdfsd.wire.services import HA_SERVICE_PROTOCOL, Method
+
+SURE_MS = 2_000
+"""How long a majority's word that we are its writer is trusted."""
+CONFIRM_MS = 500
+"""How often an idle writer asks for that word."""
+UNHELD = frozenset({HA_SERVICE_PROTOCOL})
+"""Answered whatever the journal does: a controller must see a slow journal, not a dead NameNode."""
+
+
+class EditsDirectories(Protocol):
+    """What a committer needs of namenode.local_edits."""
+
+    async def start_segment(self, first_txid: TxId) -> None: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def finalize_segment(self, first_txid: TxId, last_txid: TxId) -> None: ...
+
+
+class Replier(Protocol):
+    """The part of rpc.server.Call that parking needs."""
+
+    method: Method
+
+    def reply(self, response: Message) -> None: ...
+
+    def fail(self, error: Exception) -> None: ...
+
+
+class Committer:
+    """The write side of one active NameNode, from `open` to `close`."""
+
+    def __init__(
+        self,
+        *,
+        local: EditsDirectories,
+        shared: JournalWriter | None,
+        clock: Clock,
+        on_segment: Callable[[TxId], Awaitable[None]] | None = None,
+    ) -> None:
+        self._local = local
+        self._shared = shared
+        self._buffer = EditsDoubleBuffer()
+        self._parked: deque[tuple[TxId, Replier, Message | Exception]] = deque()
+        self._waiters: deque[tuple[TxId, asyncio.Future[None]]] = deque()
+        self._wake = asyncio.Event()
+        self._roll: asyncio.Future[TxId] | None = None
+        self._closing: asyncio.Future[None] | None = None
+        self._on_segment = on_segment
+        self._clock = clock
+        self._heard_ms = 0
+        """A majority took us for its writer at this time or later."""
+        self.segment_first_txid = TxId(0)
+        """First txid of the open segment; 0 while none is open."""
+        self.last_txid = TxId(0)
+        """The newest transaction in memory."""
+        self.durable_txid = TxId(0)
+        """The newest transaction that is on a majority of the journals."""
+
+    # --- called by handlers, synchronously ---
+
+    def append(self, frame: bytes) -> TxId:
+        """Takes an op, encoded for the next txid and applied already, into the current buffer."""
+        txid = TxId(self.last_txid + 1)
+        self._buffer.append(frame, txid)
+        self.last_txid = txid
+        self._wake.set()
+        return txid
+
+    def log(self, op: EditOp) -> TxId:
+        """The same for an op that changes nothing in memory: the ends of a segment."""
+        return self.append(codec.encode(op, self.last_txid + 1))
+
+    def hold(self, call: Replier, outcome: Message | Exception) -> bool:
+        """Parks an answer or error until all that it may show is durable (P6) and we are sure to
+        be the writer (P2); False: let it go now."""
+        if self.durable_txid >= self.last_txid and self._is_sure():
+            return False
+        if call.method.protocol in UNHELD:
+            return False
+        self._parked.append((self.last_txid, call, outcome))
+        return True
+
+    def _is_sure(self) -> bool:
+        return self._shared is None or self._clock.now_ms() - self._heard_ms < SURE_MS
+
+    async def durable(self) -> None:
+        """Returns when every transaction logged so far is durable."""
+        if self.durable_txid < self.last_txid:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append((self.last_txid, waiter))
+            await waiter
+
+    async def roll(self) -> TxId:
+        """Closes the open segment and starts the next; returns its first txid."""
+        if self._roll is None:
+            self._roll = asyncio.get_running_loop().create_future()
+            self._wake.set()
+        return await asyncio.shield(self._roll)
+
+    # --- life ---
+
+    async def open(self, last_txid: TxId) -> None:
+        """Starts a segment after `last_txid`; the shared journal has been recovered already."""
+        self.last_txid = self.durable_txid = last_txid
+        self.log(StartLogSegmentOp())
+        await self._start_segment(self.last_txid)
+        await self._flush(self._buffer.take())
+
+    async def run(self) -> None:
+        """Flushes until closed. Raises QuorumLost or EditsLost when it can't be durable."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                if self._roll is not None:
+                    await self._roll_segment()
+                if len(self._buffer):
+                    await self._flush(self._buffer.take())
+                if self._closing is not None:
+                    await self._end_segment()
+                    self._closing.set_result(None)
+                    return
+        except Exception as error:
+            if self._closing is not None and not self._closing.done():
+                self._closing.set_exception(error)
+            raise
+
+    async def watch(self) -> None:
+        """Asks the journals for their word whenever it grows old, until cancelled."""
+        while True:
+            await asyncio.sleep(CONFIRM_MS / 1000)
+            if self._clock.now_ms() - self._heard_ms >= CONFIRM_MS:
+                await self._confirm()
+                self._release()
+
+    async def _confirm(self) -> None:
+        """Raises QuorumLost when we are not the writer any more."""
+        while True:
+            began_ms = self._clock.now_ms()
+            if self._shared is not None:
+                await self._shared.confirm()
+            self._heard_ms = max(self._heard_ms, began_ms)
+            if self._is_sure():
+                return
+
+    async def close(self) -> None:
+        """Has `run` flush what is there, end the segment in order, and return. No call may log any
+        more. Raises what `run` raises."""
+        self._closing = asyncio.get_running_loop().create_future()
+        self._wake.set()
+        await self._closing
+
+    async def _end_segment(self) -> None:
+        self.log(EndLogSegmentOp())
+        await self._flush(self._buffer.take())
+        await self._finalize_segment()
+
+    async def _roll_segment(self) -> None:
+        # Both ops are logged in one step: what arrives while the old segment is closed belongs to
+        # the new one.
+        self.log(EndLogSegmentOp())
+        ending = self._buffer.take()
+        first_txid = self.log(StartLogSegmentOp())
+        await self._flush(ending)
+        await self._finalize_segment()
+        await self._start_segment(first_txid)
+        waiter, self._roll = self._roll, None
+        await self._flush(self._buffer.take())
+        if waiter is not None:
+            waiter.set_result(first_txid)
+
+    async def _start_segment(self, first_txid: TxId) -> None:
+        starts = [self._local.start_segment(first_txid)]
+        if self._shared is not None:
+            starts.append(self._shared.start_segment(first_txid))
+        await _all(*starts)
+        self.segment_first_txid = first_txid
+        if self._on_segment is not None:
+            await self._on_segment(first_txid)
+
+    async def _finalize_segment(self) -> None:
+        first, last = self.segment_first_txid, self.durable_txid
+        await self._local.finalize_segment(first, last)
+        if self._shared is not None:
+            await self._shared.finalize_segment(first, last)
+        self.segment_first_txid = TxId(0)
+
+    async def _flush(self, batch: Batch) -> None:
+        ensure("P1", batch.first_txid == self.durable_txid + 1, batch.first_txid, self.durable_txid)
+        began_ms = self._clock.now_ms()
+        if self._shared is not None:
+            acknowledged = self._shared.write(batch.first_txid, batch.count, batch.data)
+            await _all(self._local.write(batch.data), acknowledged)
+        else:
+            await self._local.write(batch.data)
+        self.durable_txid = batch.last_txid
+        self._heard_ms = max(self._heard_ms, began_ms)
+        if not self._is_sure():
+            # We were stopped while it was under way: what is parked may be out of date.
+            await self._confirm()
+        self._release()
+
+    def _release(self) -> None:
+        durable, parked, waiters = self.durable_txid, self._parked, self._waiters
+        while parked and parked[0][0] <= durable:
+            _, call, outcome = parked.popleft()
+            if isinstance(outcome, Exception):
+                call.fail(outcome)
+            else:
+                call.reply(outcome)
+        while waiters and waiters[0][0] <= durable:
+            _, waiter = waiters.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+async def _all(*works: Awaitable[None]) -> None:
+    """Waits for all of them; the first failure is raised once every one has ended."""
+    results = await asyncio.gather(*works, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,81 @@
+"""Driver. What the services for DataNodes need of the NameNode; the end of a block recovery."""
+
+from __future__ import annotations
+
+from hdfsd.base.errors import IOFault
+from hdfsd.base.ids import Block, GenStamp, NamespaceInfo
+from hdfsd.blocks.manager import BlockManager
+from hdfsd.namenode.desk import Desk, block_of
+from hdfsd.namenode.peer_service import HEARTBEAT_STATES
+from hdfsd.namespace import mutate
+from hdfsd.ports.clock import Clock
+from hdfsd.rpc.server import Call
+from hdfsd.wire.messages import datanode, hdfs_server
+
+
+class DatanodeDesk:
+    """Implements namenode.datanode_service.DatanodeServiceState."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    @property
+    def namespace_info(self) -> NamespaceInfo:
+        return self._desk.state.info
+
+    @property
+    def ha_state(self) -> hdfs_server.NNHAStatusHeartbeatProto.State:
+        return HEARTBEAT_STATES[self._desk.state.ha_state]
+
+    @property
+    def blocks(self) -> BlockManager:
+        return self._desk.state.blocks
+
+    @property
+    def clock(self) -> Clock:
+        return self._desk.clock
+
+    def last_txid(self) -> int:
+        return self._desk.state.applied_txid
+
+    def commit_block_synchronization(
+        self, request: datanode.CommitBlockSynchronizationRequestProto, call: Call
+    ) -> datanode.CommitBlockSynchronizationResponseProto:
+        """The primary DataNode says what the replicas agreed on (FSNamesystem, same name)."""
+        desk, blocks = self._desk, self._desk.state.blocks
+        answer = datanode.CommitBlockSynchronizationResponseProto()
+        desk.refuse_in_safe_mode("Cannot commitBlockSynchronization while in safe mode")
+        reported = block_of(request.block)
+        stored = blocks.stored(reported.block_id)
+        if stored is None:
+            if request.deleteBlock:
+                return answer
+            raise IOFault(f"Block (={reported}) not found")
+        inode_id = blocks.inode_of(reported.block_id)
+        if inode_id is None or desk.state.namespace.writer_of(inode_id) is None:
+            # A second primary of the same recovery comes too late: the file is closed.
+            return answer
+        recovery_id = blocks.recovery_id(reported.block_id)
+        if recovery_id != request.newGenStamp:
+            raise IOFault(
+                f"The recovery id {request.newGenStamp} does not match current recovery id "
+                f"{recovery_id} for block {reported}"
+            )
+        agreed = Block(stored.block_id, request.newLength, GenStamp(request.newGenStamp))
+        ops = mutate.commit_block_synchronization(
+            desk.state.namespace,
+            desk.clock.wall_ms(),
+            inode_id,
+            stored,
+            agreed,
+            close_file=request.closeFile,
+            delete_block=request.deleteBlock,
+        )
+        desk.commit(ops)
+        if not request.deleteBlock:
+            targets = blocks.storages(
+                [node.datanodeUuid for node in request.newTaragets],
+                list(request.newTargetStorages),
+            )
+            blocks.finish_recovery(agreed, targets)
+        return answer

@@ -1,0 +1,492 @@
+"""Core. Reads: file status, listing, content summary, quota usage, as messages of the wire.
+
+All raise RemoteFault with Hadoop's class and text. `who` None skips permission checks.
+(FSDirStatAndListingOp; FSDirAclOp and FSDirXAttrOp for their reads.)
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hdfsd.base import paths
+from hdfsd.base.errors import (
+    AccessControl,
+    FileNotFound,
+    IOFault,
+    ListingStartAfterNotFound,
+    SnapshotFault,
+    XAttrNotFound,
+)
+from hdfsd.base.ids import Block, InodeId
+from hdfsd.editlog.ops import XATTR_SECURITY, XAttr
+from hdfsd.namespace import permission, quota
+from hdfsd.namespace.inode import QUOTA_RESET
+from hdfsd.namespace.mutate_attributes import (
+    check_xattr_api,
+    check_xattrs_enabled,
+    is_raw,
+    may_see_xattr,
+)
+from hdfsd.namespace.permission import EXECUTE, READ, STICKY, Principal
+from hdfsd.namespace.resolve import (
+    ROOT_SNAPSHOTS,
+    Resolved,
+    plain,
+    require_any,
+    require_file,
+    resolve,
+)
+from hdfsd.namespace.storage_policy import QUOTA_STORAGE_TYPES, STORAGE_TYPE_COUNT
+from hdfsd.namespace.tree import DIRECTORY, FILE, ROOT, SYMLINK, Namespace
+from hdfsd.wire.messages import acl, hdfs, xattr
+
+_READ_EXECUTE = READ | EXECUTE
+_U64 = (1 << 64) - 1
+"""Quotas of -1 travel as unsigned views."""
+_IS_DIR = hdfs.HdfsFileStatusProto.IS_DIR
+_IS_FILE = hdfs.HdfsFileStatusProto.IS_FILE
+_IS_SYMLINK = hdfs.HdfsFileStatusProto.IS_SYMLINK
+_HAS_ACL, _SNAPSHOT_ENABLED = 1, 8
+"""HdfsFileStatusProto.Flags."""
+_SNAPSHOT_SUFFIX = f"/{paths.SNAPSHOT_DIRECTORY}"
+_DOT_INODES_ID, _RAW_ID = 16387, 16388
+_PROTO_OF_STORAGE_TYPE = (4, 2, 1, 3, 5, 6)
+"""StorageTypeProto by the edit log's ordinal (RAM_DISK, SSD, DISK, ARCHIVE, PROVIDED, NVDIMM)."""
+_REPLICATED_POLICY_NAME = "Replicated"
+
+
+class LocatedFile(NamedTuple):
+    """What getBlockLocations needs of a file: the service adds the locations."""
+
+    inode_id: InodeId
+    length: int
+    """Without the block that is being written."""
+    blocks: tuple[Block, ...]
+    under_construction: bool
+    """The last block is still being written when it isn't complete in the block map."""
+    atime_due: bool
+    """The access time is older than its precision: log `mutate.touch` after answering."""
+
+
+class Listing(NamedTuple):
+    statuses: list[hdfs.HdfsFileStatusProto]
+    inode_ids: list[InodeId]
+    """Of the statuses, in order (for locations)."""
+    remaining: int
+
+
+# ---- status
+
+
+def _status(ns: Namespace, row: int, name: bytes, policy_id: int) -> hdfs.HdfsFileStatusProto:
+    user, group, mode = ns.permissions[ns.perms[row]]
+    flags = 0
+    if ns.acls and row in ns.acls:
+        flags = _HAS_ACL
+    if row == ROOT:
+        flags |= _SNAPSHOT_ENABLED
+    kind = ns.kinds[row]
+    if kind == FILE:
+        layout = ns.layouts[ns.layout_of[row]]
+        return hdfs.HdfsFileStatusProto(
+            fileType=_IS_FILE,
+            path=name,
+            length=ns.row_length(row),
+            permission=acl.FsPermissionProto(perm=mode),
+            owner=user,
+            group=group,
+            modification_time=ns.mtimes[row],
+            access_time=ns.atimes[row],
+            block_replication=layout.replication,
+            blocksize=layout.block_size,
+            fileId=ns.ids[row],
+            childrenNum=0,
+            storagePolicy=policy_id,
+            flags=flags,
+        )
+    status = hdfs.HdfsFileStatusProto(
+        fileType=_IS_DIR if kind == DIRECTORY else _IS_SYMLINK,
+        path=name,
+        length=0,
+        permission=acl.FsPermissionProto(perm=mode),
+        owner=user,
+        group=group,
+        modification_time=ns.mtimes[row],
+        access_time=ns.atimes[row],
+        block_replication=0,
+        blocksize=0,
+        fileId=ns.ids[row],
+        childrenNum=len(ns.children.get(row, ())),
+        storagePolicy=policy_id,
+        flags=flags,
+    )
+    if kind == SYMLINK:
+        status.symlink = ns.symlinks[row]
+    return status
+
+
+def file_status(
+    namespace: Namespace, who: Principal | None, path: str, *, follow: bool = True
+) -> hdfs.HdfsFileStatusProto | None:
+    """getFileInfo (getFileLinkInfo with follow=False): None when there is no such file."""
+    try:
+        at = resolve(namespace, who, path, follow=follow, reading=True)
+    except AccessControl:
+        # Only a file among the ancestors can refuse a superuser: for it, nothing is there.
+        if who is None or who.is_superuser:
+            return None
+        raise
+    if at.row < 0:
+        return _virtual_status(at.path)
+    return _status(namespace, at.row, b"", namespace.effective_policy(at.row))
+
+
+def _virtual_status(path: str) -> hdfs.HdfsFileStatusProto | None:
+    """Directories that are no inodes."""
+    if path == paths.RESERVED:
+        return _virtual(b"", 0o1770, "", 0)
+    if path == ROOT_SNAPSHOTS:
+        return _virtual(b"", 0o777, "", 0)
+    return None
+
+
+def _virtual(name: bytes, mode: int, group: str, inode_id: int) -> hdfs.HdfsFileStatusProto:
+    return hdfs.HdfsFileStatusProto(
+        fileType=_IS_DIR,
+        path=name,
+        length=0,
+        permission=acl.FsPermissionProto(perm=mode),
+        owner="",
+        group=group,
+        modification_time=0,
+        access_time=0,
+        block_replication=0,
+        blocksize=0,
+        fileId=inode_id,
+        childrenNum=0,
+        storagePolicy=0,
+        flags=0,
+    )
+
+
+def status_by_id(namespace: Namespace, inode_id: InodeId) -> hdfs.HdfsFileStatusProto:
+    """Of a live inode, e.g. of one just created; `path` is empty, as in getFileInfo."""
+    row = namespace.row_of(inode_id)
+    if row < 0:
+        raise KeyError(inode_id)
+    return _status(namespace, row, b"", namespace.effective_policy(row))
+
+
+def listing(
+    namespace: Namespace, who: Principal | None, path: str, start_after: bytes
+) -> Listing | None:
+    """getListing: None when there is no such path; a file lists as itself, with an empty name."""
+    ns = namespace
+    at = resolve(ns, who, path, reading=True)
+    if start_after.startswith(b"/"):
+        start_after = _start_name(ns, start_after)
+    if at.row < 0:
+        return _virtual_listing(ns, at.path)
+    policy = ns.effective_policy(at.row)
+    if ns.kinds[at.row] != DIRECTORY:
+        return Listing([_status(ns, at.row, b"", policy)], [InodeId(ns.ids[at.row])], 0)
+    if who is not None:
+        permission.check(ns, who, at.row, _READ_EXECUTE)
+    rows = ns.children.get(at.row)
+    if rows is None:
+        return Listing([], [], 0)
+    first = ns.place_behind(at.row, start_after) if start_after else 0
+    chosen = rows[first : first + ns.limits.list_limit]
+    statuses = [_status(ns, row, ns.names[row], _own_policy(ns, row) or policy) for row in chosen]
+    ids = [InodeId(ns.ids[row]) for row in chosen]
+    return Listing(statuses, ids, len(rows) - first - len(chosen))
+
+
+def _virtual_listing(ns: Namespace, path: str) -> Listing | None:
+    if path == paths.RESERVED:
+        names = ((b".inodes", InodeId(_DOT_INODES_ID)), (b"raw", InodeId(_RAW_ID)))
+        group = ns.limits.supergroup
+        found = [_virtual(name, 0o770, group, inode_id) for name, inode_id in names]
+        return Listing(found, [inode_id for _, inode_id in names], 0)
+    if path == ROOT_SNAPSHOTS:
+        return Listing([], [], 0)
+    parent = path.removesuffix(_SNAPSHOT_SUFFIX)
+    if parent != path and ns.directory_row(parent) >= 0:
+        raise SnapshotFault(f"Directory is not a snapshottable directory: {parent}")
+    return None
+
+
+def _own_policy(ns: Namespace, row: int) -> int:
+    if ns.kinds[row] == FILE:
+        return ns.layouts[ns.layout_of[row]].storage_policy_id
+    return ns.directory_policies.get(row, 0)
+
+
+def _start_name(ns: Namespace, start_after: bytes) -> bytes:
+    """The name behind an inode path (NFS gateways page by those)."""
+    text = start_after.decode(errors="replace")
+    if not paths.is_reserved(text):
+        return start_after
+    try:
+        return plain(ns, text).rpartition("/")[2].encode()
+    except FileNotFound:
+        raise ListingStartAfterNotFound(f"Can't find startAfter {text}") from None
+
+
+# ---- files
+
+
+def located_file(
+    namespace: Namespace, who: Principal | None, path: str, now_ms: int
+) -> LocatedFile:
+    """getBlockLocations' share of the namespace (READ access; FileNotFoundException)."""
+    ns = namespace
+    at = resolve(ns, None, path, reading=True)
+    row = require_file(ns, at)
+    if who is not None:
+        if not who.is_superuser:
+            permission.check_traverse(ns, who, at.directory)
+        else:
+            _refuse_superuser(ns, who, row)
+        permission.check(ns, who, row, READ)
+    precision = ns.limits.access_time_precision_ms
+    due = precision > 0 and now_ms > ns.atimes[row] + precision
+    return _located(ns, row, due)
+
+
+def _refuse_superuser(ns: Namespace, who: Principal, row: int) -> None:
+    """FSDirectory.checkUnreadableBySuperuser."""
+    if any(a.namespace == XATTR_SECURITY for a in ns.xattrs.get(row, ())):
+        raise AccessControl(
+            f"Access is denied for {who.user} since the superuser is not allowed to perform"
+            " this operation."
+        )
+
+
+def located_inode(namespace: Namespace, inode_id: InodeId | int) -> LocatedFile:
+    """The same of a live file, by its id."""
+    row = namespace.row_of(inode_id)
+    if row < 0:
+        raise KeyError(inode_id)
+    return _located(namespace, row, False)
+
+
+def _located(ns: Namespace, row: int, atime_due: bool) -> LocatedFile:
+    blocks = ns.row_blocks(row)
+    length = sum(block.num_bytes for block in blocks)
+    record = ns.open_files.get(row)
+    if record is not None and record.last_open and blocks:
+        length -= blocks[-1].num_bytes
+    return LocatedFile(InodeId(ns.ids[row]), length, blocks, record is not None, atime_due)
+
+
+def preferred_block_size(namespace: Namespace, who: Principal | None, path: str) -> int:
+    row = require_file(namespace, resolve(namespace, who, path, follow=False, reading=True))
+    return namespace.layouts[namespace.layout_of[row]].block_size
+
+
+def is_file_closed(namespace: Namespace, who: Principal | None, path: str) -> bool:
+    return (
+        require_file(namespace, resolve(namespace, who, path, reading=True))
+        not in namespace.open_files
+    )
+
+
+def check_access(namespace: Namespace, who: Principal, path: str, bits: int) -> None:
+    """checkAccess: bits 4 read, 2 write, 1 execute."""
+    at = resolve(namespace, who, path, reading=True)
+    if at.row < 0:
+        raise FileNotFound(f"Path not found: {at.path}")
+    permission.check(namespace, who, at.row, bits)
+
+
+def link_target(namespace: Namespace, who: Principal | None, path: str) -> str:
+    """getLinkTarget. Raises FileNotFound when nothing is there, IOFault for other inodes."""
+    at = resolve(namespace, who, path, follow=False, reading=True)
+    if at.row < 0:
+        raise FileNotFound(f"File does not exist: {at.path}")
+    if namespace.kinds[at.row] != SYMLINK:
+        raise IOFault(f"Path {at.path} is not a symbolic link")
+    return namespace.symlinks[at.row].decode()
+
+
+def storage_policy(namespace: Namespace, who: Principal | None, path: str) -> int:
+    """getStoragePolicy: the effective policy id of the path, 0 when none is set."""
+    at = resolve(namespace, who, path, follow=False, reading=True)
+    if at.row < 0:
+        raise FileNotFound(f"File/Directory does not exist: {at.path}")
+    if who is not None:
+        permission.check(namespace, who, at.row, READ)
+    return namespace.effective_policy(at.row)
+
+
+# ---- counts
+
+
+class _Counts:
+    """What a tree holds; `types`: bytes by storage type, where a policy is set."""
+
+    __slots__ = ("directories", "files", "length", "space", "types")
+
+    def __init__(self) -> None:
+        self.length = self.files = self.directories = self.space = 0
+        self.types = [0] * STORAGE_TYPE_COUNT
+
+
+def _count(ns: Namespace, who: Principal | None, row: int) -> _Counts:
+    counts = _Counts()
+    for below in ns.subtree(row):
+        kind = ns.kinds[below]
+        if kind == DIRECTORY:
+            if who is not None:
+                permission.check(ns, who, below, _READ_EXECUTE)
+            counts.directories += 1
+        elif kind == SYMLINK:
+            counts.files += 1
+        else:
+            _count_file(ns, below, counts)
+    return counts
+
+
+def _count_file(ns: Namespace, row: int, counts: _Counts) -> None:
+    size = quota.raw_bytes(ns, row)
+    replication = ns.layouts[ns.layout_of[row]].replication or 1
+    counts.files += 1
+    counts.length += ns.row_length(row)
+    counts.space += size * replication
+    by_type = quota.types_for(ns.effective_policy(row), replication, size)
+    for ordinal, consumed in enumerate(by_type):
+        counts.types[ordinal] += consumed
+
+
+def _type_quotas(quotas: list[int], consumed: list[int]) -> hdfs.StorageTypeQuotaInfosProto:
+    infos = hdfs.StorageTypeQuotaInfosProto()
+    if any(q >= 0 for q in quotas) or any(consumed):
+        for ordinal in QUOTA_STORAGE_TYPES:
+            infos.typeQuotaInfo.add(
+                type=_PROTO_OF_STORAGE_TYPE[ordinal],
+                quota=quotas[ordinal] & _U64,
+                consumed=consumed[ordinal],
+            )
+    return infos
+
+
+def content_summary(
+    namespace: Namespace, who: Principal | None, path: str
+) -> hdfs.ContentSummaryProto:
+    """getContentSummary: walks the tree, with READ_EXECUTE on every directory."""
+    at = resolve(namespace, who, path, follow=False, reading=True)
+    if at.row < 0:
+        raise FileNotFound(f"File does not exist: {at.path}")
+    counts = _count(namespace, who, at.row)
+    limits = namespace.quotas.get(at.row)
+    types = limits.type_quotas if limits else [QUOTA_RESET] * STORAGE_TYPE_COUNT
+    is_file = namespace.kinds[at.row] == FILE
+    return hdfs.ContentSummaryProto(
+        length=counts.length,
+        fileCount=counts.files,
+        directoryCount=counts.directories,
+        quota=(limits.namespace_quota if limits else QUOTA_RESET) & _U64,
+        spaceConsumed=counts.space,
+        spaceQuota=(limits.space_quota if limits else QUOTA_RESET) & _U64,
+        typeQuotaInfos=_type_quotas(types, counts.types),
+        snapshotLength=0,
+        snapshotFileCount=0,
+        snapshotDirectoryCount=0,
+        snapshotSpaceConsumed=0,
+        erasureCodingPolicy=_REPLICATED_POLICY_NAME if is_file else "",
+    )
+
+
+def quota_usage(namespace: Namespace, who: Principal | None, path: str) -> hdfs.QuotaUsageProto:
+    """getQuotaUsage: from the kept counts of a directory with quota, else by walking the tree."""
+    ns = namespace
+    at = resolve(ns, who, path, follow=False, reading=True)
+    if at.row >= 0 and who is not None:
+        permission.check(ns, who, at.row, _READ_EXECUTE)
+    if at.row < 0:
+        raise FileNotFound(f"File/Directory does not exist: {at.path}")
+    limits = ns.quotas.get(at.row)
+    if limits is None:
+        counts = _count(ns, who, at.row)
+        return hdfs.QuotaUsageProto(
+            fileAndDirectoryCount=counts.files + counts.directories,
+            quota=_U64,
+            spaceConsumed=counts.space,
+            spaceQuota=_U64,
+            typeQuotaInfos=_type_quotas([QUOTA_RESET] * STORAGE_TYPE_COUNT, counts.types),
+        )
+    return hdfs.QuotaUsageProto(
+        fileAndDirectoryCount=limits.inodes,
+        quota=limits.namespace_quota & _U64,
+        spaceConsumed=limits.space,
+        spaceQuota=limits.space_quota & _U64,
+        typeQuotaInfos=_type_quotas(limits.type_quotas, limits.type_space),
+    )
+
+
+# ---- ACLs and extended attributes
+
+
+def acl_status(namespace: Namespace, who: Principal | None, path: str) -> acl.AclStatusProto:
+    """getAclStatus: the stored entries; owner, mask and other stand in the permission."""
+    at = resolve(namespace, who, path, reading=True)
+    row = require_any(at)
+    user, group, mode = namespace.permissions[namespace.perms[row]]
+    stored = namespace.acls.get(row, ())
+    entries = [
+        acl.AclEntryProto(
+            type=entry.type,  # type: ignore[arg-type]
+            scope=entry.scope,  # type: ignore[arg-type]
+            permissions=entry.permission,  # type: ignore[arg-type]
+            name=entry.name,
+        )
+        for entry in stored
+    ]
+    return acl.AclStatusProto(
+        owner=user,
+        group=group,
+        sticky=bool(mode & STICKY),
+        entries=entries,
+        permission=acl.FsPermissionProto(perm=mode),
+    )
+
+
+def _visible_xattrs(ns: Namespace, who: Principal, path: str) -> list[XAttr]:
+    at: Resolved = resolve(ns, who, path, reading=True)
+    if at.row >= 0:
+        permission.check(ns, who, at.row, READ)
+    row = require_any(at)
+    return [a for a in ns.xattrs.get(row, ()) if may_see_xattr(who, a, is_raw(path))]
+
+
+def _xattr_message(attribute: XAttr) -> xattr.XAttrProto:
+    return xattr.XAttrProto(
+        namespace=attribute.namespace,  # type: ignore[arg-type]
+        name=attribute.name,
+        value=attribute.value,
+    )
+
+
+def get_xattrs(
+    namespace: Namespace, who: Principal, path: str, wanted: list[xattr.XAttrProto]
+) -> list[xattr.XAttrProto]:
+    """getXAttrs: all that the caller may see, or exactly the wanted ones (XAttrNotFound)."""
+    check_xattrs_enabled(namespace)
+    for message in wanted:
+        value = message.value if message.HasField("value") else None
+        check_xattr_api(who, XAttr(message.namespace, message.name, value), is_raw(path))
+    visible = _visible_xattrs(namespace, who, path)
+    if not wanted:
+        return [_xattr_message(attribute) for attribute in visible]
+    by_name = {(a.namespace, a.name): a for a in visible}
+    found = [by_name.get((int(m.namespace), m.name)) for m in wanted]
+    if any(attribute is None for attribute in found):
+        raise XAttrNotFound("At least one of the attributes provided was not found.")
+    return [_xattr_message(attribute) for attribute in found if attribute is not None]
+
+
+def list_xattrs(namespace: Namespace, who: Principal, path: str) -> list[xattr.XAttrProto]:
+    """listXAttrs: all that the caller may see."""
+    check_xattrs_enabled(namespace)
+    return [_xattr_message(attribute) for attribute in _visible_xattrs(namespace, who, path)]

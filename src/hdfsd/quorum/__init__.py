@@ -1,0 +1,1 @@
+"""Core. The writer's side of the quorum journal (HDFS-3077)."""

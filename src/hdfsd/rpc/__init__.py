@@ -1,0 +1,1 @@
+"""Driver. Hadoop RPC version 9, both ends."""

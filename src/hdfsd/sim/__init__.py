@@ -1,0 +1,1 @@
+"""Driver. A whole cluster of production drivers on virtual time."""

@@ -1,0 +1,1 @@
+"""Core. What a standby does: tail, replay, checkpoint."""

@@ -1,0 +1,1 @@
+"""Driver. HTTP endpoints over ports.http."""

@@ -1,0 +1,1 @@
+"""Data. Messages, frames, packets and method tables: all that two daemons share."""

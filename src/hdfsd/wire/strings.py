@@ -1,0 +1,87 @@
+"""Core. Finds string fields that are not UTF-8, for which upb gives bytes instead of str.
+
+Proto2 parsers do not check; Java's replaces what it can't decode. A name that silently is bytes
+would break whoever stores it, so readers of the wire refuse such messages (P9).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from hdfsd.wire.messages import Message
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Which fields of a message to look at."""
+
+    strings: tuple[str, ...]
+    string_lists: tuple[str, ...]
+    messages: tuple[str, ...]
+    message_lists: tuple[str, ...]
+
+
+_plans: dict[str, _Plan] = {}
+"""By full name of the message, made at first need."""
+
+
+def bad_string(message: Message, serialised: bytes) -> str | None:
+    """The name of a string field with bytes that are not UTF-8, or None.
+
+    `serialised` is what the message was parsed from: plain ASCII is known to be good at once.
+    """
+    return None if serialised.isascii() else _search(message)
+
+
+def _search(message: Message) -> str | None:
+    plan = _plan_of(cast(Descriptor, message.DESCRIPTOR))
+    for name in plan.strings:
+        if type(getattr(message, name)) is not str:
+            return name
+    for name in plan.string_lists:
+        if any(type(text) is not str for text in getattr(message, name)):
+            return name
+    for name in plan.messages:
+        if message.HasField(name) and (found := _search(getattr(message, name))):
+            return f"{name}.{found}"
+    for name in plan.message_lists:
+        for item in getattr(message, name):
+            if found := _search(item):
+                return f"{name}.{found}"
+    return None
+
+
+def _plan_of(descriptor: Descriptor) -> _Plan:
+    plan = _plans.get(descriptor.full_name)
+    if plan is None:
+        plan = _plans[descriptor.full_name] = _make_plan(descriptor)
+    return plan
+
+
+def _make_plan(descriptor: Descriptor) -> _Plan:
+    strings = [f for f in descriptor.fields if f.type == FieldDescriptor.TYPE_STRING]
+    messages = [
+        f
+        for f in descriptor.fields
+        if f.message_type is not None and _has_strings(f.message_type, ())
+    ]
+    return _Plan(
+        tuple(f.name for f in strings if not f.is_repeated),
+        tuple(f.name for f in strings if f.is_repeated),
+        tuple(f.name for f in messages if not f.is_repeated),
+        tuple(f.name for f in messages if f.is_repeated),
+    )
+
+
+def _has_strings(descriptor: Descriptor, above: tuple[str, ...]) -> bool:
+    """Whether a string can be anywhere in such a message; `above` stops at recursive types."""
+    if descriptor.full_name in above:
+        return False
+    return any(
+        f.type == FieldDescriptor.TYPE_STRING
+        or (f.message_type and _has_strings(f.message_type, (*above, descriptor.full_name)))
+        for f in descriptor.fields
+    )

@@ -1,0 +1,104 @@
+"""Bugs that somebody could make, one function each: what the simulator must find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from hdfsd.base.errors import RemoteFault
+from hdfsd.base.ids import Epoch, TxId
+from hdfsd.editlog.ops import EditOp
+from hdfsd.journal.acceptor import REQUESTS, Acceptor, Segment
+from hdfsd.journal.store import JournalStore
+from hdfsd.namenode.committer import Committer
+from hdfsd.namenode.state import NameNodeState
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def acknowledge_before_fsync(patch: pytest.MonkeyPatch) -> None:
+    """A JournalNode answers what it has only written."""
+
+    async def sync(self: JournalStore) -> None:
+        return
+
+    patch.setattr(JournalStore, "sync", sync)
+
+
+def promise_an_epoch_twice(patch: pytest.MonkeyPatch) -> None:
+    """`<` for `<=` where a new epoch is compared with the promised one."""
+    honest = Acceptor.new_epoch
+
+    def new_epoch(self: Acceptor, request: Any, effects: Any) -> Any:
+        if request.epoch == self.state.promised:
+            self.state.promised = Epoch(request.epoch - 1)
+        return honest(self, request, effects)
+
+    patch.setitem(REQUESTS, "new_epoch", new_epoch)  # type: ignore[arg-type]
+
+
+def forget_the_promise_after_restart(patch: pytest.MonkeyPatch) -> None:
+    """A JournalNode that was started anew obeys an epoch that it has refused before."""
+    honest = JournalStore._read_long
+
+    def read_long(self: JournalStore, name: str) -> int:
+        return 0 if name == "last-promised-epoch" else honest(self, name)
+
+    patch.setattr(JournalStore, "_read_long", read_long)
+
+
+def finalize_whatever_is_there(patch: pytest.MonkeyPatch) -> None:
+    """A JournalNode renames its copy to the end it is told without looking whether it has it."""
+    honest = Acceptor.finalize_log_segment
+
+    def finalize(self: Acceptor, request: Any, effects: Any) -> Any:
+        segment = self.state.segments.get(TxId(request.startTxId))
+        if segment is not None and not segment.finalized:
+            told = Segment(segment.first_txid, TxId(request.endTxId), False)
+            self.state.segments[segment.first_txid] = told
+            self.next_txid = TxId(request.endTxId + 1)
+            self.state.writer_epoch = Epoch(request.reqInfo.epoch)
+        return honest(self, request, effects)
+
+    patch.setitem(REQUESTS, "finalize_log_segment", finalize)  # type: ignore[arg-type]
+
+
+def answer_before_the_quorum(patch: pytest.MonkeyPatch) -> None:
+    """The NameNode does not park what it has only applied."""
+    patch.setattr(Committer, "hold", lambda self, call, outcome: False)
+
+
+def forget_retries_of_the_former_active(patch: pytest.MonkeyPatch) -> None:
+    """A standby applies transactions without remembering whose calls they were."""
+
+    def replay(self: NameNodeState, op: EditOp, txid: TxId, now_ms: int) -> None:
+        self._apply(op, 0)
+        self.applied_txid = txid
+
+    patch.setattr(NameNodeState, "replay", replay)
+
+
+def serve_before_catching_up(patch: pytest.MonkeyPatch) -> None:
+    """A NameNode becomes active with what it had as standby."""
+    from hdfsd.namenode import lifecycle
+
+    async def catch_up(self: lifecycle.Lifecycle) -> None:
+        self._state.applied_txid = self._recovered_txid
+
+    patch.setattr(lifecycle.Lifecycle, "_catch_up", catch_up)
+
+
+def refuse_no_old_epoch(patch: pytest.MonkeyPatch) -> None:
+    """A JournalNode takes batches of a writer that was replaced."""
+    honest = Acceptor._check_request
+
+    def check(self: Acceptor, info: Any, effects: Any) -> None:
+        try:
+            honest(self, info, effects)
+        except RemoteFault as fault:
+            if "last promised epoch" not in str(fault):
+                raise
+
+    patch.setattr(Acceptor, "_check_request", check)

@@ -1,0 +1,73 @@
+"""`hdfsd sim`: what it prints and returns."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from hdfsd.cli import sim
+from hdfsd.sim.swarm import Result
+from hdfsd.sim.workload import Counts
+from hdfsd.sim.world import World
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    level, handlers = root.level, list(root.handlers)
+    yield
+    root.setLevel(level)
+    root.handlers = handlers
+    logging.disable(logging.NOTSET)
+
+
+def _result(seed: int, failure: str) -> Result:
+    return Result(seed, f"d{seed}", "faults: cut", failure, Counts(known=7), 1234, 3, ("a line",))
+
+
+def run_with(patch: pytest.MonkeyPatch, failure: str) -> None:
+    def run_seed(seed: int, *, watch: Callable[[World], None] | None = None) -> Result:
+        if watch is not None:
+            watch(World("1"))
+        return _result(seed, failure)
+
+    patch.setattr(sim, "run_seed", run_seed)
+
+
+def test_a_seed_that_holds(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_with(monkeypatch, "")
+    assert sim.main(["--seed", "5"]) == 0
+    out = capsys.readouterr().out
+    assert "seed 5 holds d5 (3 faults, 7 operations, 1234 ms)" in out
+    assert "1 of 1 seeds hold" in out
+
+
+def test_a_seed_that_fails_says_how_to_see_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_with(monkeypatch, "P1: lost")
+    assert sim.main(["--seed", "5"]) == 1
+    out = capsys.readouterr().out
+    assert "seed 5 FAILED d5: P1: lost" in out
+    assert "hdfsd sim --seed 5 --trace" in out
+
+
+def test_the_story_of_a_seed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_with(monkeypatch, "")
+    assert sim.main(["--seed", "5", "--trace"]) == 0
+    assert capsys.readouterr().out == (
+        "seed 5: faults: cut\na line\nseed 5 d5: all promises hold\n"
+    )
+
+
+def test_several_seeds_in_two_processes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert sim.main(["--seed", "3", "--seeds", "2", "--jobs", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines[:2]] == ["3", "4"]
+    assert lines[2].startswith("2 of 2 seeds hold")

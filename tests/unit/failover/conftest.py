@@ -1,0 +1,385 @@
+"""What the drivers of failover meet in their tests: a lock service, NameNodes and virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from hdfsd.base.config import Configuration
+from hdfsd.base.errors import (
+    ConnectFailed,
+    DeadlineExceeded,
+    HdfsdError,
+    HealthCheckFailed,
+    OutcomeUnknown,
+)
+from hdfsd.base.ids import Address
+from hdfsd.base.settings import FailoverSettings
+from hdfsd.failover.calls import RequestSource, ServiceStatus
+from hdfsd.failover.controller import FailoverController
+from hdfsd.failover.policy import ServiceState
+from hdfsd.ports.coordination import Breadcrumb, LockView, SessionState
+from hdfsd.ports.shell import ShellResult
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """Time stands still while there is work, and jumps to the next timer when there is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now_s = 0.0
+
+    def time(self) -> float:
+        return self.now_s
+
+    def _run_once(self) -> None:
+        ready, scheduled = self._ready, self._scheduled  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._cancelled:
+            heapq.heappop(scheduled)._scheduled = False
+        if not ready:
+            assert scheduled, "everybody waits, and nothing will happen"
+            self.now_s = max(self.now_s, scheduled[0]._when)
+        super()._run_once()  # type: ignore[misc]
+
+
+class Ensemble:
+    """A lock service of which sessions can be cut off or ended."""
+
+    def __init__(self) -> None:
+        self.holder: Coordination | None = None
+        self.content = b""
+        self.breadcrumb: Breadcrumb | None = None
+        self.watches: list[Callable[[], None]] = []
+        self.versions = 0
+
+    def free(self) -> None:
+        self.holder = None
+        watches, self.watches = self.watches, []
+        for watch in watches:
+            asyncio.get_running_loop().call_soon(watch)
+
+
+class Coordination:
+    """One controller's sessions with the ensemble."""
+
+    def __init__(self, ensemble: Ensemble) -> None:
+        self.ensemble = ensemble
+        self.on_session: Callable[[SessionState], None] | None = None
+        self.reachable = True
+        self.error: HdfsdError | None = None
+        """What the next operation raises."""
+        self.opened = 0
+
+    async def open(self, on_session: Callable[[SessionState], None]) -> None:
+        await self._operation()
+        self.on_session = on_session
+        self.opened += 1
+        on_session(SessionState.CONNECTED)
+
+    async def _operation(self) -> None:
+        await asyncio.sleep(0.001)
+        error, self.error = self.error, None
+        if error is not None:
+            raise error
+        if not self.reachable:
+            raise OutcomeUnknown("the lock service can't be reached")
+
+    def suspend(self) -> None:
+        self.reachable = False
+        assert self.on_session is not None
+        self.on_session(SessionState.SUSPENDED)
+
+    def resume(self) -> None:
+        self.reachable = True
+        assert self.on_session is not None
+        self.on_session(SessionState.CONNECTED)
+
+    def expire(self) -> None:
+        if self.ensemble.holder is self:
+            self.ensemble.free()
+        assert self.on_session is not None
+        self.on_session(SessionState.EXPIRED)
+
+    async def parent_exists(self) -> bool:
+        return True
+
+    async def format(self) -> None:
+        self.ensemble.breadcrumb = None
+
+    async def try_lock(self, data: bytes) -> bool:
+        await self._operation()
+        if self.ensemble.holder not in (None, self):
+            return False
+        self.ensemble.holder, self.ensemble.content = self, data
+        return True
+
+    async def read_lock(self, on_change: Callable[[], None] | None = None) -> LockView | None:
+        await self._operation()
+        if self.ensemble.holder is None:
+            return None
+        if on_change is not None:
+            self.ensemble.watches.append(on_change)
+        return LockView(self.ensemble.content, self.ensemble.holder is self)
+
+    async def unlock(self) -> None:
+        if self.ensemble.holder is self:
+            self.ensemble.free()
+
+    async def read_breadcrumb(self) -> Breadcrumb | None:
+        await self._operation()
+        return self.ensemble.breadcrumb
+
+    async def write_breadcrumb(self, data: bytes, version: int | None) -> None:
+        await self._operation()
+        found = self.ensemble.breadcrumb
+        if (found and found.version) != version:
+            raise OutcomeUnknown("another version is there")
+        self.ensemble.versions += 1
+        self.ensemble.breadcrumb = Breadcrumb(data, self.ensemble.versions)
+
+    async def delete_breadcrumb(self, version: int) -> None:
+        await self._operation()
+        self.ensemble.breadcrumb = None
+
+    async def close(self) -> None:
+        self.on_session = None
+        await self.unlock()
+
+
+@dataclass
+class NameNode:
+    """What one NameNode does when it is called."""
+
+    state: ServiceState = ServiceState.STANDBY
+    alive: bool = True
+    frozen: bool = False
+    ready: bool = True
+    sick: str | None = None
+    """What its health check says when it is not healthy."""
+    refusal: HdfsdError | None = None
+    """What it answers to transitions."""
+    slow_ms: int = 0
+    """How long a transition takes."""
+    orders: list[tuple[str, RequestSource]] = field(default_factory=list)
+    services: list[HaService] = field(default_factory=list)
+
+    def kill(self) -> None:
+        self.alive = False
+        self.state = ServiceState.INITIALIZING
+        for service in self.services:
+            service.ended.set()
+
+    def start(self) -> None:
+        self.alive = True
+        self.state = ServiceState.STANDBY
+
+
+class HaService:
+    def __init__(self, namenode: NameNode) -> None:
+        self.namenode = namenode
+        self.ended = asyncio.Event()
+        namenode.services.append(self)
+
+    async def _arrive(self, deadline_ms: int) -> None:
+        if not self.namenode.alive:
+            raise ConnectFailed("connection refused")
+        self.ended.clear()
+        await asyncio.sleep(0.001)
+        if self.namenode.frozen:
+            await asyncio.sleep(deadline_ms / 1000)
+            raise DeadlineExceeded(f"no answer in {deadline_ms} ms")
+        if self.ended.is_set():
+            raise OutcomeUnknown("connection lost")
+
+    async def status(self, *, deadline_ms: int) -> ServiceStatus:
+        await self._arrive(deadline_ms)
+        ready = self.namenode.ready
+        return ServiceStatus(self.namenode.state, ready, "" if ready else "safe mode is ON")
+
+    async def monitor_health(self, *, deadline_ms: int) -> None:
+        await self._arrive(deadline_ms)
+        if self.namenode.sick is not None:
+            raise HealthCheckFailed(self.namenode.sick)
+
+    async def transition(
+        self, state: ServiceState, source: RequestSource, *, deadline_ms: int
+    ) -> None:
+        await self._arrive(deadline_ms)
+        self.namenode.orders.append((state.name, source))
+        await asyncio.sleep(self.namenode.slow_ms / 1000)
+        if self.namenode.refusal is not None:
+            raise self.namenode.refusal
+        self.namenode.state = state
+
+    async def lost(self) -> None:
+        await self.ended.wait()
+
+    async def close(self) -> None:
+        self.namenode.services.remove(self)
+
+
+class Zkfc:
+    """Calls of one controller to another, without a wire between them."""
+
+    def __init__(self, find: Callable[[], FailoverController | None]) -> None:
+        self._find = find
+
+    def _controller(self) -> FailoverController:
+        found = self._find()
+        if found is None:
+            raise ConnectFailed("connection refused")
+        return found
+
+    async def cede_active(self, millis: int, *, deadline_ms: int) -> None:
+        await self._controller().cede_active(millis, "a test")
+
+    async def graceful_failover(self, *, deadline_ms: int) -> None:
+        await self._controller().graceful_failover()
+
+    async def close(self) -> None:
+        pass
+
+
+class Shell:
+    """Answers fencing commands, and remembers them."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, ShellResult] = {}
+        self.ran: list[tuple[str, Mapping[str, str]]] = []
+
+    async def run(
+        self, command: str, *, environment: Mapping[str, str], deadline_ms: int
+    ) -> ShellResult:
+        command = command.removeprefix("set -e\n")
+        self.ran.append((command, environment))
+        await asyncio.sleep(0.002)
+        if command == "no-such-shell":
+            raise FileNotFoundError(2, "No such file or directory", "bash")
+        return self.answers.get(command, ShellResult(0, ""))
+
+
+class Clock:
+    def now_ms(self) -> int:
+        return int(asyncio.get_running_loop().time() * 1000)
+
+    def wall_ms(self) -> int:
+        return 1_700_000_000_000 + self.now_ms()
+
+
+def configuration(count: int, **changes: str) -> Configuration:
+    """Of a cluster of NameNodes; keys of `changes` have `__` for `.`."""
+    names = [f"nn{number}" for number in range(1, count + 1)]
+    values = {
+        "dfs.nameservices": "ns1",
+        "dfs.ha.namenodes.ns1": ",".join(names),
+        "dfs.ha.automatic-failover.enabled": "true",
+        "dfs.ha.fencing.methods": "shell(fence)",
+        "ha.zookeeper.quorum": "zk:2181",
+        "ha.health-monitor.rpc-timeout.ms": "1000",
+        **{key.replace("__", "."): value for key, value in changes.items()},
+    }
+    for number, name in enumerate(names, 1):
+        values[f"dfs.namenode.rpc-address.ns1.{name}"] = f"host{number}:8020"
+        values[f"dfs.namenode.http-address.ns1.{name}"] = f"host{number}:9870"
+    return Configuration.parse([], values)
+
+
+class World:
+    """NameNodes, their controllers and the lock service, in virtual time."""
+
+    def __init__(self, count: int = 2) -> None:
+        self.conf = configuration(count)
+        self.ensemble = Ensemble()
+        self.shell = Shell()
+        self.clock = Clock()
+        self.names = [f"nn{number}" for number in range(1, count + 1)]
+        self.namenodes = {name: NameNode() for name in self.names}
+        self.sessions = {name: Coordination(self.ensemble) for name in self.names}
+        self.controllers: dict[str, FailoverController] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+        self.zkfcs_dead: set[str] = set()
+
+    def name_of(self, address: Address) -> str:
+        return address.host.replace("host", "nn")
+
+    def ha_service(self, address: Address) -> HaService:
+        return HaService(self.namenodes[self.name_of(address)])
+
+    def zkfc(self, address: Address) -> Zkfc:
+        name = self.name_of(address)
+        return Zkfc(lambda: None if name in self.zkfcs_dead else self.controllers.get(name))
+
+    def settings(self, name: str) -> FailoverSettings:
+        return FailoverSettings.from_configuration(
+            self.conf, lambda host: host == name.replace("nn", "host")
+        )
+
+    def start(self, name: str) -> FailoverController:
+        controller = FailoverController(
+            self.settings(name),
+            self.sessions[name],
+            self,
+            self.shell,
+            self.clock,
+            hostname=name.replace("nn", "host"),
+        )
+        self.controllers[name] = controller
+        self.tasks[name] = asyncio.get_running_loop().create_task(controller.run())
+        return controller
+
+    async def start_all(self) -> None:
+        for name in self.names:
+            self.start(name)
+            await asyncio.sleep(0.1)
+
+    async def kill_controller(self, name: str) -> None:
+        self.tasks[name].cancel()
+        await asyncio.wait({self.tasks[name]})
+        del self.controllers[name]
+
+    def active(self) -> list[str]:
+        return [n for n, node in self.namenodes.items() if node.state is ServiceState.ACTIVE]
+
+    async def until(self, holds: Callable[[], bool], within_ms: int = 60_000) -> int:
+        """Waits for something; how many virtual milliseconds it took."""
+        started_ms = self.clock.now_ms()
+        while not holds():
+            assert self.clock.now_ms() - started_ms < within_ms, "it did not happen"
+            await asyncio.sleep(0.001)
+        return self.clock.now_ms() - started_ms
+
+    def run(self, story: Coroutine[Any, Any, None]) -> None:
+        async def tell() -> None:
+            try:
+                await story
+                for name, task in self.tasks.items():
+                    assert not task.done() or task.cancelled(), f"{name} ended"
+            finally:
+                for task in self.tasks.values():
+                    task.cancel()
+                await asyncio.gather(*self.tasks.values(), return_exceptions=True)
+
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.run(tell())
+
+
+@pytest.fixture
+def world() -> World:
+    """Two NameNodes."""
+    return World()
+
+
+@pytest.fixture
+def world_of() -> Callable[[int], World]:
+    """As many as are asked for."""
+    return World
+
+
+@pytest.fixture
+def configuration_of() -> Callable[..., Configuration]:
+    return configuration

@@ -1,0 +1,299 @@
+"""Two or three controllers, their NameNodes and a lock service, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from hdfsd.base.errors import RemoteFault, ServiceFailed, StorageError
+from hdfsd.failover.calls import RequestSource
+from hdfsd.failover.candidate import ElectionFailed
+from hdfsd.failover.elector import State
+from hdfsd.failover.policy import ServiceState
+from hdfsd.ports.coordination import Breadcrumb
+from hdfsd.ports.shell import ShellResult
+
+World = Any
+
+
+def test_the_first_healthy_one_becomes_active(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        assert world.active() == ["nn1"]
+        assert world.namenodes["nn2"].orders == [("STANDBY", RequestSource.CONTROLLER)]
+        assert world.ensemble.content == world.ensemble.breadcrumb.data
+
+    world.run(story())
+
+
+def test_a_dead_namenode_is_known_at_once_and_replaced_in_milliseconds(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.namenodes["nn1"].kill()
+        # Virtual milliseconds: an operation costs one, a fencing command two.
+        assert await world.until(lambda: world.active() == ["nn2"]) < 20
+        assert [command for command, _ in world.shell.ran] == ["fence"]
+        environment = world.shell.ran[0][1]
+        assert environment["target_namenodeid"] == "nn1"
+        assert environment["dfs_ha_fencing_methods"] == "shell(fence)"
+        world.namenodes["nn1"].start()
+        await world.until(lambda: world.controllers["nn1"].election is State.STANDBY)
+        world.namenodes["nn2"].kill()
+        await world.until(lambda: world.active() == ["nn1"])
+
+    world.run(story())
+
+
+def test_a_frozen_namenode_is_found_by_the_time_out(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.namenodes["nn1"].frozen = True
+        took_ms = await world.until(lambda: "nn2" in world.active())
+        # Check interval, health time-out, then 5 s in which it is asked to become standby.
+        assert took_ms < 1000 + 1000 + 5000 + 100
+        assert len(world.shell.ran) == 1
+
+    world.run(story())
+
+
+def test_an_unhealthy_active_is_asked_to_become_standby(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.namenodes["nn1"].sick = "no space left"
+        await world.until(lambda: world.active() == ["nn2"])
+        assert world.shell.ran == []
+        assert world.controllers["nn1"].election is State.OUT
+        world.namenodes["nn1"].sick = None
+        await world.until(lambda: world.controllers["nn1"].election is State.STANDBY)
+
+    world.run(story())
+
+
+def test_the_controller_of_the_active_dies(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        await world.kill_controller("nn1")
+        await world.until(lambda: world.active() == ["nn2"])
+        assert world.namenodes["nn1"].state is ServiceState.STANDBY
+        del world.tasks["nn1"]
+
+    world.run(story())
+
+
+def test_without_the_lock_service_nothing_changes(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        for session in world.sessions.values():
+            session.suspend()
+        await asyncio.sleep(120)
+        assert world.active() == ["nn1"]
+        for session in world.sessions.values():
+            session.resume()
+        await world.until(lambda: world.controllers["nn1"].election is State.ACTIVE)
+        assert world.active() == ["nn1"]
+        assert world.shell.ran == []
+
+    world.run(story())
+
+
+def test_a_session_expires(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.sessions["nn1"].expire()
+        await world.until(lambda: world.ensemble.holder is not None)
+        await asyncio.sleep(1)
+        assert len(world.active()) == 1
+        states = {controller.election for controller in world.controllers.values()}
+        assert states == {State.ACTIVE, State.STANDBY}
+
+    world.run(story())
+
+
+def test_nobody_becomes_active_before_the_old_active_is_fenced(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.shell.answers["fence"] = ShellResult(1, "no route to power switch")
+        world.namenodes["nn1"].frozen = True
+        await asyncio.sleep(60)
+        assert world.active() == ["nn1"]
+        world.shell.answers["fence"] = ShellResult(0, "")
+        await world.until(lambda: "nn2" in world.active())
+
+    world.run(story())
+
+
+def test_a_promotion_that_fails_leaves_the_lock_to_others(world: World) -> None:
+    async def story() -> None:
+        world.namenodes["nn1"].refusal = ServiceFailed("no quorum of journals")
+        await world.start_all()
+        await world.until(lambda: world.active() == ["nn2"])
+        assert world.controllers["nn2"].election is State.ACTIVE
+
+    world.run(story())
+
+
+def test_garbage_in_the_breadcrumb_is_no_leave_to_become_active(world: World) -> None:
+    async def story() -> None:
+        world.ensemble.breadcrumb = Breadcrumb(b"\xff\xff garbage", 7)
+        world.ensemble.versions = 7
+        await world.start_all()
+        await asyncio.sleep(10)
+        assert world.active() == []
+        world.ensemble.breadcrumb = None
+        await world.until(lambda: len(world.active()) == 1)
+
+    world.run(story())
+
+
+def test_a_namenode_that_somebody_else_made_standby_leaves_the_election(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.namenodes["nn1"].state = ServiceState.STANDBY
+        await world.until(lambda: world.active() == ["nn2"])
+        await world.until(lambda: world.controllers["nn1"].election is State.STANDBY)
+
+    world.run(story())
+
+
+def test_an_observer_is_never_elected(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.namenodes["nn2"].state = ServiceState.OBSERVER
+        await world.until(lambda: world.controllers["nn2"].election is State.OUT)
+        world.namenodes["nn1"].kill()
+        await asyncio.sleep(10)
+        assert world.active() == []
+        with pytest.raises(ServiceFailed, match="observer state"):
+            await world.controllers["nn2"].graceful_failover()
+        world.namenodes["nn2"].state = ServiceState.STANDBY
+        await world.until(lambda: world.active() == ["nn2"])
+
+    world.run(story())
+
+
+def test_a_slow_transition_is_no_mismatch(world: World) -> None:
+    async def story() -> None:
+        world.namenodes["nn1"].slow_ms = 30_000
+        await world.start_all()
+        await world.until(lambda: world.active() == ["nn1"])
+        assert world.sessions["nn1"].opened == 1
+
+    world.run(story())
+
+
+def test_graceful_failover_and_back(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        for new in ("nn2", "nn1", "nn2"):
+            started_ms = world.clock.now_ms()
+            await world.controllers[new].graceful_failover()
+            assert world.active() == [new]
+            assert world.clock.now_ms() - started_ms < 50
+            await world.until(
+                lambda: (
+                    sorted(c.election.name for c in world.controllers.values())
+                    == ["ACTIVE", "STANDBY"]
+                ),
+                within_ms=100,
+            )
+        assert world.shell.ran == []
+
+    world.run(story())
+
+
+def test_graceful_failover_to_the_active_changes_nothing(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        orders = list(world.namenodes["nn1"].orders)
+        await world.controllers["nn1"].graceful_failover()
+        assert world.namenodes["nn1"].orders == orders
+
+    world.run(story())
+
+
+def test_graceful_failover_among_three_passes_over_a_dead_controller(world_of: World) -> None:
+    world = world_of(3)
+
+    async def story() -> None:
+        await world.start_all()
+        world.zkfcs_dead.add("nn3")
+        await world.controllers["nn2"].graceful_failover()
+        assert world.active() == ["nn2"]
+
+    world.run(story())
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ("unhealthy", "not currently healthy"),
+        ("nobody active", "No other node is currently active"),
+        ("active's controller dead", "can't be asked"),
+        ("refuses", "Failed to become active. Couldn't make NameNode at host2:8020 active"),
+        ("lock unreadable", "Nobody knows who is active"),
+        ("lock of a stranger", "no ActiveNodeInfo"),
+        ("falls ill", "became unhealthy while trying"),
+    ],
+)
+def test_graceful_failover_says_why_it_failed(world: World, harm: str, said: str) -> None:
+    async def story() -> None:
+        await world.start_all()
+        nn2 = world.namenodes["nn2"]
+        if harm == "unhealthy":
+            nn2.sick = "no space left"
+            await world.until(lambda: world.controllers["nn2"].election is State.OUT)
+        elif harm == "nobody active":
+            world.ensemble.holder = None
+        elif harm == "active's controller dead":
+            world.zkfcs_dead.add("nn1")
+        elif harm == "refuses":
+            nn2.refusal = RemoteFault("in safe mode")
+        elif harm == "lock unreadable":
+            world.sessions["nn2"].reachable = False
+        elif harm == "lock of a stranger":
+            world.ensemble.content = b"\xff"
+        elif harm == "falls ill":
+            nn2.slow_ms = 20_000
+            asyncio.get_running_loop().call_later(1, nn2.kill)
+        with pytest.raises(ServiceFailed, match=said):
+            await world.controllers["nn2"].graceful_failover()
+        nn2.refusal = None
+
+    world.run(story())
+
+
+def test_ceding_for_a_time_and_rejoining(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        started_ms = world.clock.now_ms()
+        await world.controllers["nn1"].cede_active(5000, "a test")
+        assert world.ensemble.holder is not world.sessions["nn1"], "the lock is gone by now"
+        assert world.namenodes["nn1"].state is ServiceState.STANDBY
+        await world.until(lambda: world.controllers["nn1"].election is State.STANDBY)
+        assert world.clock.now_ms() - started_ms >= 5000
+        assert world.active() == ["nn2"]
+
+    world.run(story())
+
+
+def test_a_namenode_that_does_not_cede_is_fenced(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.namenodes["nn1"].refusal = RemoteFault("busy")
+        await world.controllers["nn1"].cede_active(5000, "a test")
+        assert world.ensemble.breadcrumb is not None, "whoever is next has to fence it"
+        await world.until(lambda: len(world.shell.ran) == 1)
+
+    world.run(story())
+
+
+def test_a_lock_service_that_refuses_ends_the_controller(world: World) -> None:
+    async def story() -> None:
+        world.sessions["nn1"].error = StorageError("Parent znode /hadoop-ha/ns1 does not exist")
+        world.start("nn1")
+        with pytest.raises(ElectionFailed, match="Parent znode"):
+            await world.tasks.pop("nn1")
+
+    world.run(story())

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from hdfsd.base.errors import AccessControl
+from hdfsd.failover.service import ZkfcProtocolService, parse_administrators
+from hdfsd.wire.messages import zkfc
+
+
+class Controller:
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    async def cede_active(self, millis: int, asked_by: str) -> None:
+        self.asked.append((millis, asked_by))
+
+    async def graceful_failover(self) -> None:
+        self.asked.append("graceful")
+
+
+def call_of(user: str) -> Any:
+    return SimpleNamespace(caller=SimpleNamespace(user=user, address="10.0.0.7"))
+
+
+def service(administrators: str) -> tuple[ZkfcProtocolService, Controller]:
+    controller = Controller()
+    made: Any = ZkfcProtocolService(
+        controller,  # type: ignore[arg-type]
+        user="hdfs",
+        administrators=parse_administrators(administrators),
+    )
+    return made, controller
+
+
+@pytest.mark.parametrize(
+    ("administrators", "user"), [("", "hdfs"), ("*", "anybody"), ("eve,adam staff", "adam")]
+)
+def test_allowed(administrators: str, user: str) -> None:
+    handlers, controller = service(administrators)
+
+    async def story() -> None:
+        for millis in (5000, 0, 4_294_967_295, 0x7FFFFFFF):
+            request = zkfc.CedeActiveRequestProto(millisToCede=millis)
+            await handlers.cede_active(request, call_of(user))
+        await handlers.graceful_failover(zkfc.GracefulFailoverRequestProto(), call_of(user))
+
+    asyncio.run(story())
+    millis = [asked[0] for asked in controller.asked[:-1]]
+    assert millis == [5000, 0, -1, 0x7FFFFFFF]
+    assert controller.asked[-1] == "graceful"
+
+
+@pytest.mark.parametrize(("administrators", "user"), [("", "eve"), (" staff", "staff")])
+def test_refused(administrators: str, user: str) -> None:
+    handlers, controller = service(administrators)
+    expected = (
+        rf"Disallowed RPC access from {user} \(auth:SIMPLE\) at 10.0.0.7."
+        " Not listed in dfs.cluster.administrators"
+    )
+
+    async def story() -> None:
+        with pytest.raises(AccessControl, match=expected):
+            await handlers.cede_active(zkfc.CedeActiveRequestProto(millisToCede=1), call_of(user))
+        with pytest.raises(AccessControl, match=expected):
+            await handlers.graceful_failover(zkfc.GracefulFailoverRequestProto(), call_of(user))
+
+    asyncio.run(story())
+    assert controller.asked == []

@@ -1,0 +1,241 @@
+"""HTTP both ways over loopback, and against plain sockets where bytes matter."""
+
+from __future__ import annotations
+
+import asyncio
+import pathlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from hdfsd.base.errors import ConfigError, ConnectFailed, DeadlineExceeded, OutcomeUnknown
+from hdfsd.base.ids import Address
+from hdfsd.io.http import RealHttpClient, RealHttpServer
+from hdfsd.ports.http import FileBody, HttpRequest, HttpResponse
+
+LOOPBACK = Address("127.0.0.1", 0)
+Handle = Callable[[HttpRequest], Awaitable[HttpResponse]]
+
+
+class World:
+    def __init__(self, handler: Handle) -> None:
+        self.handler = handler
+        self.client = RealHttpClient()
+        self.listener: Any = None
+
+    async def __aenter__(self) -> World:
+        self.listener = await RealHttpServer().serve(LOOPBACK, self.handler)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.client.close()
+        await self.listener.close()
+
+    def url(self, path: str) -> str:
+        return f"http://{self.listener.address}{path}"
+
+    async def ask(self, method: str, path: str, **more: Any) -> tuple[Any, bytes]:
+        more = {"connect_ms": 5000, "read_ms": 5000, **more}
+        reply = await self.client.request(method, self.url(path), **more)
+        content = b"".join([chunk async for chunk in reply.chunks()])
+        await reply.close()
+        return reply, content
+
+    async def raw(self, request: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection(
+            self.listener.address.host, self.listener.address.port
+        )
+        writer.write(request)
+        answer = await reader.read()
+        writer.close()
+        return answer
+
+
+def run(handler: Handle, story: Callable[[World], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        async with World(handler) as world:
+            await story(world)
+
+    asyncio.run(asyncio.wait_for(whole(), 30))
+
+
+async def pieces(count: int, size: int) -> AsyncIterator[bytes]:
+    for n in range(count):
+        yield bytes((n,)) * size
+
+
+def test_what_a_handler_is_told() -> None:
+    seen: list[HttpRequest] = []
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        seen.append(request)
+        return HttpResponse(200)
+
+    async def story(world: World) -> None:
+        await world.ask(
+            "GET", "/getJournal?jid=a%20b&jid=c&txid=1&empty=", headers={"X-Thing": "Yes"}
+        )
+        (request,) = seen
+        assert (request.method, request.path, request.peer) == ("GET", "/getJournal", "127.0.0.1")
+        assert request.query == {"jid": "a b", "txid": "1", "empty": ""}
+        assert request.headers["x-thing"] == "Yes"
+
+    run(handler, story)
+
+
+def test_bytes_on_the_wire_have_only_the_given_headers() -> None:
+    async def handler(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(
+            410, {"Content-Type": "text/plain", "X-Journal": "1"}, b"gone", reason="Too Old"
+        )
+
+    async def story(world: World) -> None:
+        answer = await world.raw(b"GET /x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert body == b"gone"
+        assert sorted(head.split(b"\r\n")) == [
+            b"Connection: close",
+            b"Content-Length: 4",
+            b"Content-Type: text/plain",
+            b"HTTP/1.1 410 Too Old",
+            b"X-Journal: 1",
+        ]
+
+    run(handler, story)
+
+
+def test_the_client_sends_only_the_given_headers() -> None:
+    seen: list[HttpRequest] = []
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        seen.append(request)
+        return HttpResponse(302, {"Location": "http://elsewhere/"})
+
+    async def story(world: World) -> None:
+        reply, content = await world.ask("GET", "/", headers={"X-One": "1"})
+        assert set(seen[0].headers) <= {"host", "connection", "x-one"}
+        assert (reply.status, reply.reason) == (302, "Found")  # not followed
+        assert reply.headers["location"] == "http://elsewhere/"
+        assert content == b""
+
+    run(handler, story)
+
+
+def test_bodies_stream_both_ways() -> None:
+    async def handler(request: HttpRequest) -> HttpResponse:
+        total = sum([len(chunk) async for chunk in request.body])
+        return HttpResponse(201, body=str(total).encode())
+
+    async def story(world: World) -> None:
+        reply, content = await world.ask("PUT", "/image", body=pieces(40, 100_000))
+        assert (reply.status, content) == (201, b"4000000")
+
+    run(handler, story)
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 18, (1 << 20) + 3])
+def test_a_file_is_sent_as_far_as_announced(size: int, tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "edits"
+    data = bytes(range(256)) * ((size >> 8) + 1)
+    path.write_bytes(data)
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, body=FileBody(str(path), size))
+
+    async def story(world: World) -> None:
+        reply, content = await world.ask("GET", "/")
+        assert reply.headers["content-length"] == str(size)
+        assert content == data[:size]
+        head = await world.raw(b"HEAD / HTTP/1.0\r\n\r\n")
+        assert f"Content-Length: {size}".encode() in head
+        assert head.endswith(b"\r\n\r\n")
+
+    run(handler, story)
+
+
+def test_a_file_that_became_shorter_is_a_cut_body(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "edits"
+    path.write_bytes(b"x" * 1000)
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, body=FileBody(str(path), 2000))
+
+    async def story(world: World) -> None:
+        with pytest.raises(OutcomeUnknown, match="was cut"):
+            await world.ask("GET", "/")
+
+    run(handler, story)
+
+
+def test_an_upload_that_is_cut_reaches_the_handler_as_an_error() -> None:
+    ended: asyncio.Queue[str] = asyncio.Queue()
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        try:
+            async for _ in request.body:
+                pass
+        except OutcomeUnknown as error:
+            ended.put_nowait(str(error))
+        return HttpResponse(200)
+
+    async def story(world: World) -> None:
+        _, writer = await asyncio.open_connection(
+            world.listener.address.host, world.listener.address.port
+        )
+        writer.write(b"PUT /x HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\npart")
+        await writer.drain()
+        writer.close()
+        assert "the body from 127.0.0.1 was cut" in await ended.get()
+
+    run(handler, story)
+
+
+def test_failures_of_the_link_have_their_kinds() -> None:
+    release = asyncio.Event()
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        await release.wait()
+        return HttpResponse(200)
+
+    async def story(world: World) -> None:
+        with pytest.raises(DeadlineExceeded, match="no answer in 30 ms"):
+            await world.ask("GET", "/", read_ms=30)
+        release.set()
+        closed = await RealHttpServer().serve(LOOPBACK, handler)
+        await closed.close()
+        with pytest.raises(ConnectFailed):
+            await world.client.request(
+                "GET", f"http://{closed.address}/", connect_ms=5000, read_ms=5000
+            )
+
+    run(handler, story)
+
+
+def test_a_server_that_hangs_up_without_an_answer() -> None:
+    async def whole() -> None:
+        async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readline()
+            writer.close()
+
+        server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        client = RealHttpClient()
+        with pytest.raises(OutcomeUnknown):
+            await client.request("GET", f"http://127.0.0.1:{port}/", connect_ms=5000, read_ms=5000)
+        await client.close()
+        server.close()
+        await server.wait_closed()
+
+    asyncio.run(whole())
+
+
+def test_an_address_in_use_is_named() -> None:
+    async def handler(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200)
+
+    async def story(world: World) -> None:
+        with pytest.raises(ConfigError, match=f"{world.listener.address}: "):
+            await RealHttpServer().serve(world.listener.address, handler)
+
+    run(handler, story)
