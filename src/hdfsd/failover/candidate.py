@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
 from hdfsd.base.errors import HdfsdError, LinkError
 from hdfsd.failover.elector import (
@@ -130,7 +130,7 @@ class Candidate:
         return await self._coordination.read_lock()
 
     def _happened(self, event: Event) -> None:
-        if self._tasks is not None:
+        if self._failed is not None and not self._failed.done():  # Else the election is ending.
             self._apply(self.elector.step(event))
 
     def _apply(self, outcome: Outcome) -> None:
@@ -168,13 +168,9 @@ class Candidate:
             self._abandon()
             self._question = self._start(self._ask(effect))
 
-    def _start(self, work: Awaitable[None]) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         assert self._tasks is not None, "the election has not started"
-
-        async def carry_out() -> None:
-            await work
-
-        return self._tasks.create_task(carry_out())
+        return self._tasks.create_task(work)
 
     def _abandon(self) -> None:
         if self._question is not None:

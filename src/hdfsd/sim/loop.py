@@ -212,6 +212,9 @@ class SimLoop(asyncio.BaseEventLoop):
             self.end_lane(lane)
         super().close()
 
+    def __del__(self) -> None:
+        """Holds no selector and no socket: a loop that never ran needs no closing."""
+
 
 def _bury(task: asyncio.Task[Any], lane: Lane) -> None:
     """Ends a task's coroutine now rather than when it happens to be collected.

@@ -64,6 +64,7 @@ class Node:
     root: Path
     volume_types: Sequence[str] = ("DISK",)
     news: News = field(default_factory=News)
+    connections: list[Stream] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         lock = RealDisk().lock
@@ -92,6 +93,8 @@ class Node:
 
     def stop(self) -> None:
         self.server.stop()
+        for stream in self.connections:
+            stream.close()
         for volume in self.volumes:
             volume.close()
 
@@ -99,7 +102,9 @@ class Node:
         return sorted(self.root.glob(f"volume*/current/BP-*/{pattern}"))
 
     def connect(self) -> Stream:
-        return Stream.connect(self.address, timeout_ms=TIMEOUT_MS)
+        """A connection that ends with the node, unless the test closes it before."""
+        self.connections.append(Stream.connect(self.address, timeout_ms=TIMEOUT_MS))
+        return self.connections[-1]
 
 
 def block(block_id: int = 1073741825, stamp: int = 1001, size: int = 0) -> Block:

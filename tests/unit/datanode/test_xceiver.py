@@ -128,7 +128,8 @@ def test_a_client_may_close_its_side_after_the_last_packet(lab: Any) -> None:
     writing = lab.Writing(nodes, lab.block())
     writing.send(0, DATA[:1000])
     writing.send(1000, b"", last=True)
-    socket.socket(fileno=os.dup(writing.stream.fileno())).shutdown(socket.SHUT_WR)
+    with socket.socket(fileno=os.dup(writing.stream.fileno())) as same:
+        same.shutdown(socket.SHUT_WR)
     assert [writing.ack() for _ in range(2)] == [(0, [0, 0, 0]), (1, [0, 0, 0])]
 
 

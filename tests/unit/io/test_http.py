@@ -38,9 +38,10 @@ class World:
     async def ask(self, method: str, path: str, **more: Any) -> tuple[Any, bytes]:
         more = {"connect_ms": 5000, "read_ms": 5000, **more}
         reply = await self.client.request(method, self.url(path), **more)
-        content = b"".join([chunk async for chunk in reply.chunks()])
-        await reply.close()
-        return reply, content
+        try:
+            return reply, b"".join([chunk async for chunk in reply.chunks()])
+        finally:
+            await reply.close()
 
     async def raw(self, request: bytes) -> bytes:
         reader, writer = await asyncio.open_connection(

@@ -85,9 +85,12 @@ def play(
 
 
 def test_it_is_a_network() -> None:
-    machine: Machine = World("1").add_machine("m")
-    network: Network = machine.start("p", _wait).network
-    assert network is not None
+    async def story(pair: Pair) -> None:
+        machine: Machine = pair.world.add_machine("m")
+        network: Network = machine.start("p", _wait).network
+        assert network is not None
+
+    play(story)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
