@@ -141,6 +141,9 @@ class RealDisk:
     def _open(self, path: str, flags: int) -> RealFile:
         return RealFile(path, os.open(path, flags | os.O_CLOEXEC, 0o644), self._worker)
 
+    def link(self, source: str, target: str) -> None:
+        os.link(source, target)
+
     async def write_atomic(self, path: str, data: bytes) -> None:
         await self._run(lambda: _write_atomic(path, data))
 

@@ -16,7 +16,7 @@ An effect that fails leaves this object ahead of the disk: it must be thrown awa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hdfsd.base.errors import (
@@ -31,7 +31,7 @@ from hdfsd.base.errors import (
 )
 from hdfsd.base.ids import INVALID_TXID, Epoch, StorageInfo, TxId
 from hdfsd.editlog import files
-from hdfsd.journal import layout
+from hdfsd.journal import layout, upgrade
 from hdfsd.wire.messages import Message, hdfs_server, qjournal
 
 NO_EPOCH = Epoch(0)
@@ -70,6 +70,16 @@ class JournalState:
     committed: TxId = INVALID_TXID
     segments: dict[TxId, Segment] = field(default_factory=dict)
     accepted: dict[TxId, Accepted] = field(default_factory=dict)
+    has_current: bool = False
+    siblings: frozenset[str] = frozenset()
+    """Directories of an upgrade beside `current/`: names of journal.upgrade."""
+    previous: StorageInfo | None = None
+    """Of `previous/`, the state before an upgrade."""
+
+    @property
+    def upgrading(self) -> bool:
+        """Between doPreUpgrade and doUpgrade."""
+        return upgrade.PREVIOUS_TMP in self.siblings
 
     @property
     def highest_txid(self) -> TxId:
@@ -183,6 +193,30 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True)
+class PreUpgrade:
+    """`current` becomes `previous.tmp`; a new one shares its segments."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """Completes the new `current` with this VERSION; `previous.tmp` becomes `previous`."""
+
+    storage: StorageInfo
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizeUpgrade:
+    """Removes `previous`, by way of `finalized.tmp`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """`previous` becomes `current`, with this promise; what was current is removed."""
+
+    promised: Epoch
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     message: Message
 
@@ -207,6 +241,10 @@ Effect = (
     | DropAccepted
     | PurgeBelow
     | Format
+    | PreUpgrade
+    | Upgrade
+    | FinalizeUpgrade
+    | Rollback
     | Reply
     | Refuse
 )
@@ -279,7 +317,7 @@ class Acceptor:
     def new_epoch(
         self, request: qjournal.NewEpochRequestProto, effects: list[Effect]
     ) -> qjournal.NewEpochResponseProto:
-        storage = self.check_formatted()
+        storage = self._check_settled()
         self._check_namespace(request.nsInfo.storageInfo, storage)
         if request.epoch <= self.state.promised:
             raise IOFault(
@@ -457,12 +495,69 @@ class Acceptor:
             )
         self._abort(effects)
         effects.append(Format(storage))
-        self.state = JournalState(storage=storage, has_data=True)
+        self.state = JournalState(storage=storage, has_data=True, has_current=True)
         self.next_txid = INVALID_TXID
         self.durable_txid, self._ipc_serial = TxId(0), -1
         return qjournal.FormatResponseProto()
 
+    # Upgrades: of no epoch; the NameNode that upgrades has recovered the journal before.
+
+    def do_pre_upgrade(
+        self, request: qjournal.DoPreUpgradeRequestProto, effects: list[Effect]
+    ) -> qjournal.DoPreUpgradeResponseProto:
+        upgrade.check_pre_upgrade(self.state.has_current, self.state.siblings)
+        self._abort(effects)
+        effects.append(PreUpgrade())
+        self.state.siblings |= {upgrade.PREVIOUS_TMP}
+        return qjournal.DoPreUpgradeResponseProto()
+
+    def do_upgrade(
+        self, request: qjournal.DoUpgradeRequestProto, effects: list[Effect]
+    ) -> qjournal.DoUpgradeResponseProto:
+        before = self.check_formatted()
+        upgrade.check_upgrade(self.state.siblings)
+        asked = storage_info(request.sInfo)
+        after = replace(before, layout_version=asked.layout_version, ctime_ms=asked.ctime_ms)
+        effects.append(Upgrade(after))
+        self.state.storage, self.state.previous = after, before
+        self.state.siblings = frozenset({upgrade.PREVIOUS})
+        return qjournal.DoUpgradeResponseProto()
+
+    def do_finalize(
+        self, request: qjournal.DoFinalizeRequestProto, effects: list[Effect]
+    ) -> qjournal.DoFinalizeResponseProto:
+        if upgrade.PREVIOUS in self.state.siblings:
+            upgrade.check_finalize(self.state.has_current)
+            effects.append(FinalizeUpgrade())
+            self.state.siblings, self.state.previous = frozenset(), None
+        return qjournal.DoFinalizeResponseProto()
+
+    def do_rollback(
+        self, request: qjournal.DoRollbackRequestProto, effects: list[Effect]
+    ) -> qjournal.DoRollbackResponseProto:
+        """The journal must be loaded anew behind it: `previous` holds another state."""
+        if upgrade.PREVIOUS in self.state.siblings:
+            upgrade.check_rollback(self.state.has_current, self.state.siblings)
+            self._abort(effects)
+            effects.append(Rollback(self.state.promised))
+        return qjournal.DoRollbackResponseProto()
+
     # Questions: nothing changes, nothing waits.
+
+    def can_roll_back(self, request: qjournal.CanRollBackRequestProto) -> bool:
+        """Raises InconsistentStorage, IOFault, JournalNotFormatted."""
+        previous = self.state.previous
+        if upgrade.PREVIOUS not in self.state.siblings or previous is None:
+            ours = self.check_formatted()
+            upgrade.check_same_storage(ours, storage_info(request.storage), root=self._root)
+            return False
+        upgrade.check_can_roll_back(
+            previous,
+            storage_info(request.prevStorage),
+            root=self._root,
+            target_layout_version=request.targetLayoutVersion,
+        )
+        return True
 
     def check_formatted(self) -> StorageInfo:
         """Raises JournalNotFormatted."""
@@ -521,8 +616,19 @@ class Acceptor:
 
     # Rules that several requests share.
 
+    def _check_settled(self) -> StorageInfo:
+        """Raises JournalNotFormatted; and IOFault in an upgrade, which is undone if we restart: a
+        promise or a transaction of meanwhile would be undone with it (J1)."""
+        storage = self.check_formatted()
+        if self.state.upgrading:
+            raise IOFault(
+                f"The upgrade of {self._root} has begun but was not performed: it takes no writer"
+                f" before doUpgrade, or a restart ; journal id: {self.journal_id}"
+            )
+        return storage
+
     def _check_request(self, info: qjournal.RequestInfoProto, effects: list[Effect]) -> None:
-        self.check_formatted()
+        self._check_settled()
         state = self.state
         epoch = info.epoch
         if epoch < state.promised:
@@ -711,5 +817,9 @@ REQUESTS: Mapping[str, Callable[[Acceptor, Any, list[Effect]], Message]] = {
     "accept_recovery": Acceptor.accept_recovery,
     "discard_segments": Acceptor.discard_segments,
     "format": Acceptor.format,
+    "do_pre_upgrade": Acceptor.do_pre_upgrade,
+    "do_upgrade": Acceptor.do_upgrade,
+    "do_finalize": Acceptor.do_finalize,
+    "do_rollback": Acceptor.do_rollback,
 }
 """The requests that go through the journal's queue, by handler name."""

@@ -16,7 +16,15 @@ from typing import Protocol
 from hdfsd.base.errors import HdfsdError, IOFault, RemoteFault
 from hdfsd.base.ids import TxId
 from hdfsd.editlog.frames import Run
-from hdfsd.journal.acceptor import Acceptor, Append, FetchSegment, NoteCommitted, Refuse, Reply
+from hdfsd.journal.acceptor import (
+    Acceptor,
+    Append,
+    FetchSegment,
+    NoteCommitted,
+    Refuse,
+    Reply,
+    Rollback,
+)
 from hdfsd.journal.cache import EditsCache
 from hdfsd.journal.store import JournalStore
 from hdfsd.wire.messages import Message, qjournal
@@ -29,6 +37,9 @@ TAILING_OFF = (
     "The journal edits cache is not enabled, which is a requirement to fetch journaled edits via"
     " RPC. Please enable it via dfs.ha.tail-edits.in-progress"
 )
+
+REPLACING = ("format", "discard_segments")
+"""Requests after which the newest transactions are others."""
 
 
 class Caller(Protocol):
@@ -131,10 +142,12 @@ class Journal:
                     # What tailers were shown of this segment may be about to be replaced.
                     self._cache.clear()
                 await self.store.execute(effect)
+                if isinstance(effect, Rollback):
+                    self._forget()
         except Exception as error:  # noqa: BLE001 - outermost: the disk and memory disagree now
             self._give_up(error, [caller])
             return
-        if method in ("format", "discard_segments") and self._cache is not None:
+        if method in REPLACING and self._cache is not None:
             self._cache.clear()
         assert answer is not None
         answer()
@@ -181,12 +194,16 @@ class Journal:
                 self._cache.store(run, self.store.layout_version)
         written.clear()
 
-    def _give_up(self, error: Exception, callers: list[Caller]) -> None:
-        """The disk failed in the middle: what is in memory is forgotten and loaded anew."""
-        log.error("journal %s: %s: reloading it", self.journal_id, error)
+    def _forget(self) -> None:
+        """The next request loads it from disk."""
         self._acceptor = None
         if self._cache is not None:
             self._cache.clear()
+
+    def _give_up(self, error: Exception, callers: list[Caller]) -> None:
+        """The disk failed in the middle: what is in memory is forgotten and loaded anew."""
+        log.error("journal %s: %s: reloading it", self.journal_id, error)
+        self._forget()
         fault = error
         if isinstance(error, OSError | HdfsdError) and not isinstance(error, RemoteFault):
             fault = IOFault(f"{error} ; journal id: {self.journal_id}")

@@ -18,7 +18,6 @@ from hdfsd.editlog import files
 from hdfsd.wire.messages import DecodeError, qjournal
 
 CURRENT = "current"
-PREVIOUS = "previous"
 VERSION = "VERSION"
 LAST_PROMISED_EPOCH = "last-promised-epoch"
 LAST_WRITER_EPOCH = "last-writer-epoch"

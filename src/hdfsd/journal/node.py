@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from hdfsd.base.errors import CorruptData
+from hdfsd.base.errors import CorruptData, InconsistentStorage
 from hdfsd.base.ids import Address
 from hdfsd.journal import layout
 from hdfsd.journal.cache import EditsCache
@@ -68,7 +68,7 @@ class JournalNode:
                     continue
                 try:
                     await self.journal(name).open()
-                except CorruptData as error:
+                except (CorruptData, InconsistentStorage) as error:
                     log.error("journal %s: %s", name, error)
 
     def journal(self, journal_id: str) -> Journal:

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from hdfsd.base.errors import IOFault, NotBuilt
+from hdfsd.base.errors import IOFault
 from hdfsd.base.ids import TxId
 from hdfsd.journal.journal import Journal
 from hdfsd.journal.node import JournalNode
-from hdfsd.rpc.coverage import partial
 from hdfsd.rpc.server import DEFERRED, Call, Deferred
 from hdfsd.wire.messages import Message, hdfs_server, qjournal
 
@@ -71,6 +70,18 @@ class JournalService:
         journal = self._node.keep(self._node.journal(request.jid.identifier))
         journal.submit("format", request, call)
         return DEFERRED
+
+    def do_pre_upgrade(self, request: qjournal.DoPreUpgradeRequestProto, call: Call) -> Deferred:
+        return self._queue("do_pre_upgrade", request.jid, request, call)
+
+    def do_upgrade(self, request: qjournal.DoUpgradeRequestProto, call: Call) -> Deferred:
+        return self._queue("do_upgrade", request.jid, request, call)
+
+    def do_finalize(self, request: qjournal.DoFinalizeRequestProto, call: Call) -> Deferred:
+        return self._queue("do_finalize", request.jid, request, call)
+
+    def do_rollback(self, request: qjournal.DoRollbackRequestProto, call: Call) -> Deferred:
+        return self._queue("do_rollback", request.jid, request, call)
 
     # Questions
 
@@ -134,14 +145,12 @@ class JournalService:
 
         return self._ask(request.jid, answer)
 
-    @partial("answers only for journals that were never upgraded")
     def can_roll_back(
         self, request: qjournal.CanRollBackRequestProto, call: Call
     ) -> Message | Awaitable[Message]:
         def answer(journal: Journal) -> qjournal.CanRollBackResponseProto:
-            if journal.store.has_previous:
-                raise NotBuilt("rolling back the upgrade of a journal")
-            return qjournal.CanRollBackResponseProto(canRollBack=False)
+            can = journal.acceptor.can_roll_back(request)
+            return qjournal.CanRollBackResponseProto(canRollBack=can)
 
         return self._ask(request.jid, answer)
 

@@ -16,7 +16,7 @@ from hdfsd.base.ids import Epoch, StorageInfo, TxId
 from hdfsd.editlog import files
 from hdfsd.editlog.frames import FrameScanner
 from hdfsd.editlog.segment import HEADER_BYTES, PADDING, PREALLOCATION_BYTES, header
-from hdfsd.journal import layout
+from hdfsd.journal import layout, upgrade
 from hdfsd.journal.acceptor import (
     Accepted,
     Append,
@@ -25,6 +25,7 @@ from hdfsd.journal.acceptor import (
     Effect,
     FetchSegment,
     FinalizeSegment,
+    FinalizeUpgrade,
     Format,
     InstallFetched,
     JournalState,
@@ -33,9 +34,12 @@ from hdfsd.journal.acceptor import (
     PersistAccepted,
     PersistPromise,
     PersistWriterEpoch,
+    PreUpgrade,
     PurgeBelow,
+    Rollback,
     Segment,
     SetAside,
+    Upgrade,
 )
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.disk import AppendFile, Disk, DiskLock
@@ -85,14 +89,19 @@ class JournalStore:
             return JournalState()
         if self._lock is None:
             self._lock = self._disk.lock(self.root)
+        await self._repair()
+        siblings = self._directories().present
         if not self._disk.is_dir(self.current):
-            return JournalState()
+            return JournalState(siblings=siblings)
         names = self._disk.list(self.current)
         if layout.VERSION not in names:
-            return JournalState(has_data=bool(names))
+            return JournalState(has_data=bool(names), has_current=True, siblings=siblings)
         state = JournalState(
-            storage=self._read_version(),
+            storage=self._read_version(self.current),
             has_data=True,
+            has_current=True,
+            siblings=siblings,
+            previous=self._read_previous() if upgrade.PREVIOUS in siblings else None,
             promised=Epoch(self._read_long(layout.LAST_PROMISED_EPOCH)),
             writer_epoch=Epoch(self._read_long(layout.LAST_WRITER_EPOCH)),
             accepted=self._read_accepted(),
@@ -104,11 +113,13 @@ class JournalStore:
         state.segments = await self._read_segments()
         return state
 
-    def _read_version(self) -> StorageInfo:
-        where = f"{self.current}/{layout.VERSION}"
-        return layout.parse_version(
-            self._read_small(layout.VERSION).decode(errors="replace"), where
-        )
+    def _read_version(self, directory: str) -> StorageInfo:
+        where = f"{directory}/{layout.VERSION}"
+        data = self._disk.read(where, limit=layout.SMALL_FILE_BYTES_MAX)
+        return layout.parse_version(data.decode(errors="replace"), where)
+
+    def _read_previous(self) -> StorageInfo:
+        return self._read_version(self._sibling(upgrade.PREVIOUS))
 
     def _read_small(self, name: str) -> bytes:
         path = f"{self.current}/{name}"
@@ -221,6 +232,15 @@ class JournalStore:
                 await self._purge(min_txid, open_first)
             case Format(storage):
                 await self._format(storage)
+            case PreUpgrade():
+                await self._pre_upgrade()
+            case Upgrade(storage):
+                await self._upgrade(storage)
+            case FinalizeUpgrade():
+                await self._move(upgrade.PREVIOUS, upgrade.FINALIZED_TMP)
+                await self._disk.remove_tree(self._sibling(upgrade.FINALIZED_TMP))
+            case Rollback(promised):
+                await self._rollback(promised)
             case _:
                 raise AssertionError(f"{effect} is not for the store")
 
@@ -289,10 +309,107 @@ class JournalStore:
             await self._disk.remove_tree(self.current)
         for directory in (self.current, f"{self.current}/{layout.PAXOS}"):
             self._disk.make_dirs(directory, self._mode)
+        await self._write_version(storage)
+        await self._disk.sync_dir(self.root)
+
+    async def _write_version(self, storage: StorageInfo) -> None:
         wall = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
         text = layout.render_version(storage, wall.strftime("%a %b %d %H:%M:%S UTC %Y"))
         await self._disk.write_atomic(f"{self.current}/{layout.VERSION}", text.encode())
+
+    # Upgrade, finalization, rollback: the order of the steps is journal.upgrade's.
+
+    def _directories(self) -> upgrade.Directories:
+        names = (upgrade.PREVIOUS, *upgrade.TEMPORARY)
+        return upgrade.Directories(
+            valid_current=self._disk.exists(f"{self.current}/{layout.VERSION}"),
+            present=frozenset(name for name in names if self._disk.is_dir(self._sibling(name))),
+        )
+
+    async def _repair(self) -> None:
+        repair = upgrade.repair_of(self.root, self._directories())
+        if repair is upgrade.Repair.NONE:
+            return
+        log.warning("%s: a crash left it half way: %s", self.root, repair.value)
+        match repair:
+            case upgrade.Repair.COMPLETE_UPGRADE:
+                # Hadoop's own doUpgrade may have been cut before it copied the epochs.
+                await self._carry_over(self._sibling(upgrade.PREVIOUS_TMP))
+                await self._move(upgrade.PREVIOUS_TMP, upgrade.PREVIOUS)
+            case upgrade.Repair.RECOVER_UPGRADE:
+                await self._disk.remove_tree(self.current)
+                await self._move(upgrade.PREVIOUS_TMP, upgrade.CURRENT)
+            case upgrade.Repair.COMPLETE_ROLLBACK:
+                await self._disk.remove_tree(self._sibling(upgrade.REMOVED_TMP))
+            case upgrade.Repair.RECOVER_ROLLBACK:
+                await self._move(upgrade.REMOVED_TMP, upgrade.CURRENT)
+            case upgrade.Repair.COMPLETE_FINALIZE:
+                await self._disk.remove_tree(self._sibling(upgrade.FINALIZED_TMP))
+
+    async def _pre_upgrade(self) -> None:
+        self._close_files()
+        await self._move(upgrade.CURRENT, upgrade.PREVIOUS_TMP)
+        before = self._sibling(upgrade.PREVIOUS_TMP)
+        self._disk.make_dirs(self.current, self._mode)
+        for name in self._disk.list(before):
+            file = files.parse_segment(name)
+            if file is None:
+                continue
+            if file.in_progress:
+                # It may be written to again: the state before the upgrade must not see that.
+                await self._copy(f"{before}/{name}", f"{self.current}/{name}")
+            else:
+                self._disk.link(f"{before}/{name}", f"{self.current}/{name}")
+        await self._disk.sync_dir(self.current)
         await self._disk.sync_dir(self.root)
+
+    async def _copy(self, source: str, target: str) -> None:
+        file = self._disk.create(target)
+        try:
+            offset = 0
+            while data := self._disk.read(source, offset=offset, limit=READ_BYTES):
+                file.write_at(offset, data)
+                offset += len(data)
+                await asyncio.sleep(0)
+            await file.sync()
+        finally:
+            file.close()
+
+    async def _upgrade(self, storage: StorageInfo) -> None:
+        await self._carry_over(self._sibling(upgrade.PREVIOUS_TMP))
+        await self._write_version(storage)
+        await self._move(upgrade.PREVIOUS_TMP, upgrade.PREVIOUS)
+
+    async def _carry_over(self, before: str) -> None:
+        """Promises and accepted recoveries of the former state, where `current` has none (J1, J3).
+
+        Hadoop forgets accepted recoveries here.
+        """
+        self._disk.make_dirs(f"{self.current}/{layout.PAXOS}", self._mode)
+        names = [layout.LAST_PROMISED_EPOCH, layout.LAST_WRITER_EPOCH, layout.COMMITTED_TXID]
+        if self._disk.is_dir(f"{before}/{layout.PAXOS}"):
+            accepted = self._disk.list(f"{before}/{layout.PAXOS}")
+            names += [f"{layout.PAXOS}/{name}" for name in accepted]
+        for name in names:
+            if self._disk.exists(f"{before}/{name}") and not self._disk.exists(
+                f"{self.current}/{name}"
+            ):
+                data = self._disk.read(f"{before}/{name}", limit=layout.SMALL_FILE_BYTES_MAX)
+                await self._disk.write_atomic(f"{self.current}/{name}", data)
+
+    async def _rollback(self, promised: Epoch) -> None:
+        self._close_files()
+        path = f"{self._sibling(upgrade.PREVIOUS)}/{layout.LAST_PROMISED_EPOCH}"
+        await self._disk.write_atomic(path, layout.render_long(promised))
+        await self._move(upgrade.CURRENT, upgrade.REMOVED_TMP)
+        await self._move(upgrade.PREVIOUS, upgrade.CURRENT)
+        await self._disk.remove_tree(self._sibling(upgrade.REMOVED_TMP))
+
+    async def _move(self, source: str, target: str) -> None:
+        await self._disk.rename(self._sibling(source), self._sibling(target))
+
+    def _sibling(self, name: str) -> str:
+        return f"{self.root}/{name}"
 
     # Fetching from a peer
 
@@ -373,11 +490,6 @@ class JournalStore:
         if self._lock is not None:
             self._lock.release()
             self._lock = None
-
-    @property
-    def has_previous(self) -> bool:
-        """Whether an upgrade left the state before it."""
-        return self._disk.is_dir(f"{self.root}/{layout.PREVIOUS}")
 
     def size_of(self, segment: Segment) -> int:
         """Bytes of a segment's file, padding included."""

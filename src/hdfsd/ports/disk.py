@@ -75,6 +75,10 @@ class Disk(Protocol):
         """An existing file, for writing on."""
         ...
 
+    def link(self, source: str, target: str) -> None:
+        """Another name of the same file; raises FileExistsError. Durable after `sync_dir`."""
+        ...
+
     async def write_atomic(self, path: str, data: bytes) -> None:
         """Replaces the content through `<path>.tmp`, fsync, rename, fsync of the directory."""
         ...

@@ -345,6 +345,15 @@ class SimDisk:
     def open(self, path: str) -> SimFile:
         return SimFile(self, path, self.check(path).file(path))
 
+    def link(self, source: str, target: str) -> None:
+        platter = self.check(target)
+        directory, name = platter.directory(posixpath.dirname(target)), posixpath.basename(target)
+        if name in directory.entries:
+            raise _os_error(errno.EEXIST, target)
+        file = platter.file(source)
+        platter.take(len(file.data), target)
+        directory.entries[name] = file
+
     def lock(self, directory: str) -> SimLock:
         platter = self.check(directory)
         directory = posixpath.normpath(directory)

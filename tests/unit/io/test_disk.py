@@ -128,6 +128,10 @@ def test_rename_remove_and_directories(disk: RealDisk, tmp_path: pathlib.Path) -
         assert disk.is_dir(f"{top}/b")
         assert not disk.is_dir(f"{top}/b/y")
         assert disk.mtime_ms(f"{top}/b/y") > 1_600_000_000_000
+        disk.link(f"{top}/b/y", f"{top}/linked")
+        assert (tmp_path / "a/linked").samefile(tmp_path / "a/b/y")
+        with pytest.raises(FileExistsError):
+            disk.link(f"{top}/b/y", f"{top}/linked")
         await disk.remove(f"{top}/b/y")
         await disk.remove(f"{top}/b/y")
         assert not disk.exists(f"{top}/b/y")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hdfsd.base.errors import IllegalArgument, JournalNotFormatted, NotBuilt, RemoteFault
+from hdfsd.base.errors import IllegalArgument, JournalNotFormatted, RemoteFault
 from hdfsd.base.ids import Address, StorageInfo, TxId
 from hdfsd.io.clock import RealClock
 from hdfsd.io.disk import RealDisk
@@ -21,7 +21,6 @@ from hdfsd.wire.messages import Message, qjournal
 from hdfsd.wire.services import INTER_QJOURNAL_PROTOCOL, PROTOCOLS, QJOURNAL_PROTOCOL
 
 JID = qjournal.JournalIdProto(identifier="ns")
-UPGRADE = {"doPreUpgrade", "doUpgrade", "doFinalize", "doRollback"}
 
 
 class Waiting:
@@ -61,10 +60,10 @@ class Rig:
         await journal.open()
 
 
-def test_every_method_but_the_upgrade_has_a_handler(tmp_path: Path) -> None:
+def test_every_method_has_a_handler(tmp_path: Path) -> None:
     service = Rig(tmp_path).service
     built = set(handlers_of(QJOURNAL_PROTOCOL, service))
-    assert set(PROTOCOLS[QJOURNAL_PROTOCOL].methods) - built == UPGRADE
+    assert built == set(PROTOCOLS[QJOURNAL_PROTOCOL].methods)
     built = set(handlers_of(INTER_QJOURNAL_PROTOCOL, service))
     assert built == set(PROTOCOLS[INTER_QJOURNAL_PROTOCOL].methods)
 
@@ -143,14 +142,27 @@ def test_manifest(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
-def test_rolling_back_is_not_built(tmp_path: Path) -> None:
+def test_an_upgrade_and_the_way_back(tmp_path: Path) -> None:
     async def story() -> None:
         rig = Rig(tmp_path)
         await rig.format()
-        assert not (await rig.ask("can_roll_back", jid=JID)).canRollBack
-        (tmp_path / "ns/previous").mkdir()
-        with pytest.raises(NotBuilt):
-            await rig.ask("can_roll_back", jid=JID)
+        nothing = {"layoutVersion": 0, "namespceID": 0, "clusterID": "", "cTime": 0}
+        question = {"storage": nothing, "prevStorage": nothing, "targetLayoutVersion": -67}
+        assert not (await rig.ask("can_roll_back", jid=JID, **question)).canRollBack
+        await rig.ask("do_pre_upgrade", jid=JID)
+        after = {**nothing, "layoutVersion": 2**32 - 68, "cTime": 5678}
+        await rig.ask("do_upgrade", jid=JID, sInfo=after)
+        assert (await rig.ask("get_journal_c_time", jid=JID)).resultCTime == 5678
+        assert (await rig.ask("can_roll_back", jid=JID, **question)).canRollBack
+        await rig.ask("do_rollback", jid=JID)
+        assert (await rig.ask("get_journal_c_time", jid=JID)).resultCTime == 1234
+        assert not (await rig.ask("can_roll_back", jid=JID, **question)).canRollBack
+        await rig.ask("do_pre_upgrade", jid=JID)
+        await rig.ask("do_upgrade", jid=JID, sInfo=after)
+        await rig.ask("do_finalize", jid=JID)
+        assert not (await rig.ask("can_roll_back", jid=JID, **question)).canRollBack
+        await rig.ask("do_rollback", jid=JID)
+        assert (await rig.ask("get_journal_c_time", jid=JID)).resultCTime == 5678
         await rig.node.close()
 
     asyncio.run(story())

@@ -82,6 +82,11 @@ def test_files_and_directories() -> None:
         await disk.remove("/data/current/seen")
         await disk.remove("/data/current/seen")
         assert not disk.exists("/data/current/seen")
+        disk.link("/data/current/edits", "/data/linked")
+        disk.open("/data/current/edits").write_at(0, b"x")
+        assert read(disk, "/data/linked") == b"x\0\0\0\0a\0"
+        with pytest.raises(FileExistsError):
+            disk.link("/data/current/edits", "/data/linked")
         await disk.remove_tree("/data")
         await disk.remove_tree("/data")
         assert not disk.exists("/data/current/edits")
