@@ -19,11 +19,11 @@ Element = Callable[[Any], Lines]
 """Lines of one element or of several (or none), without indentation beyond their own."""
 
 _INDENT = "  "
-_ACTIONS = ("---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx")
-_ACL_TYPES = ("USER", "GROUP", "MASK", "OTHER")
-_ACL_SCOPES = ("ACCESS", "DEFAULT")
-_XATTR_NAMESPACES = ("USER", "TRUSTED", "SECURITY", "SYSTEM", "RAW")
-_RENAME_OPTIONS = ("NONE", "OVERWRITE", "TO_TRASH")
+ACTIONS = ("---", "--x", "-w-", "-wx", "r--", "r-x", "rw-", "rwx")
+ACL_TYPES = ("USER", "GROUP", "MASK", "OTHER")
+ACL_SCOPES = ("ACCESS", "DEFAULT")
+XATTR_NAMESPACES = ("USER", "TRUSTED", "SECURITY", "SYSTEM", "RAW")
+RENAME_OPTIONS = ("NONE", "OVERWRITE", "TO_TRASH")
 
 _MANGLED = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff\\\\]")
 _ESCAPED = re.compile("[&<>\r\x7f-\x9f\U00010000-\U0010ffff]")
@@ -32,13 +32,28 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 def render(stream: Iterable[tuple[EditOp, int]], layout_version: int) -> Iterator[str]:
     """The whole document in pieces, one per op; `stream` gives (op, txid)."""
-    yield (
+    yield document_start(layout_version)
+    for op, txid in stream:
+        yield document_record(op, txid)
+    yield document_end()
+
+
+def document_start(layout_version: int) -> str:
+    """What stands before the first record."""
+    return (
         '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
         f"<EDITS>\n{_INDENT}<EDITS_VERSION>{layout_version}</EDITS_VERSION>\n"
     )
-    for op, txid in stream:
-        yield "".join(f"{_INDENT}{line}\n" for line in record(op, txid))
-    yield "</EDITS>\n"
+
+
+def document_record(op: EditOp, txid: int) -> str:
+    """One record as it stands in the document."""
+    return "".join(f"{_INDENT}{line}\n" for line in record(op, txid))
+
+
+def document_end(error: str | None = None) -> str:
+    """What stands behind the last record; an error makes it no document, as in Hadoop."""
+    return "</EDITS>\n" if error is None else f"</EDITS><ERROR>{escape(error)}</ERROR>\n"
 
 
 def record(op: EditOp, txid: int) -> Lines:
@@ -135,10 +150,10 @@ def _acl_of(name: str) -> Element:
     def element(op: Any) -> Lines:
         for entry in getattr(op, name):
             lines = [
-                *_leaf("SCOPE", _ACL_SCOPES[entry.scope]),
-                *_leaf("TYPE", _ACL_TYPES[entry.type]),
+                *_leaf("SCOPE", ACL_SCOPES[entry.scope]),
+                *_leaf("TYPE", ACL_TYPES[entry.type]),
                 *(_leaf("NAME", entry.name) if entry.name is not None else ()),
-                *_leaf("PERM", _ACTIONS[entry.permission]),
+                *_leaf("PERM", ACTIONS[entry.permission]),
             ]
             yield from _nested("ENTRY", lines)
 
@@ -148,7 +163,7 @@ def _acl_of(name: str) -> Element:
 def _xattrs(op: Any) -> Lines:
     for xattr in op.xattrs:
         lines = [
-            *_leaf("NAMESPACE", _XATTR_NAMESPACES[xattr.namespace]),
+            *_leaf("NAMESPACE", XATTR_NAMESPACES[xattr.namespace]),
             *_leaf("NAME", xattr.name),
             *(_leaf("VALUE", "0x" + xattr.value.hex()) if xattr.value is not None else ()),
         ]
@@ -161,7 +176,7 @@ def _sources(op: ops.ConcatDeleteOp) -> Lines:
 
 
 def _rename_options(op: ops.RenameOp) -> Lines:
-    names = (_RENAME_OPTIONS[o] if o < len(_RENAME_OPTIONS) else "NONE" for o in op.options)
+    names = (RENAME_OPTIONS[o] if o < len(RENAME_OPTIONS) else "NONE" for o in op.options)
     return _leaf("OPTIONS", "|".join(names))
 
 
