@@ -204,6 +204,12 @@ _LONG = struct.Struct(">q")
 _INT = struct.Struct(">i")
 
 
+@lru_cache(maxsize=4096)
+def _encode_name(text: str) -> bytes:
+    """Of clients and their machines: few different ones fill a log."""
+    return encode_utf8(text)
+
+
 def _encode_file(op: Any) -> bytes:
     blocks = op.blocks
     return b"".join(
@@ -224,8 +230,8 @@ def _encode_add(op: ops.AddOp) -> bytes:
             _encode_file(op),
             write_acl_list(op.acl_entries) if op.acl_entries else b"\0\0\0\0",
             write_xattr_list(op.xattrs),
-            encode_utf8(op.client_name),
-            encode_utf8(op.client_machine),
+            _encode_name(op.client_name),
+            _encode_name(op.client_machine),
             _FLAGS_OF_ADD.pack(
                 op.overwrite, op.storage_policy_id, op.erasure_coding_policy_id, len(client_id)
             ),

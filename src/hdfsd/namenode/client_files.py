@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import cast
 
 from hdfsd.base.errors import IOFault, UnregisteredNode
 from hdfsd.base.ids import Block, InodeId
+from hdfsd.editlog import ops
 from hdfsd.namenode.desk import Desk, block_of
 from hdfsd.namespace import mutate, query
 from hdfsd.rpc.server import Call
@@ -54,8 +56,10 @@ class ClientFiles:
             storage_policy=request.storagePolicy,
         )
         namespace, blocks = desk.state.namespace, desk.state.blocks
-        self._carry_out(lambda: mutate.create(namespace, who, new, blocks))
-        return desk.remember(call, self._created(request.src))
+        plan = self._carry_out(lambda: mutate.create(namespace, who, new, blocks))
+        answer = client_namenode.CreateResponseProto()
+        query.status_by_id(namespace, cast(ops.AddOp, plan.ops[-1]).inode_id, answer.fs)
+        return desk.remember(call, answer)
 
     def _created(self, path: str) -> client_namenode.CreateResponseProto:
         status = query.file_status(self._desk.state.namespace, None, path)

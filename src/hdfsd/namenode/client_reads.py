@@ -48,8 +48,10 @@ class ClientReads:
         self, request: client_namenode.GetFileInfoRequestProto, call: Call
     ) -> client_namenode.GetFileInfoResponseProto:
         desk = self._desk
-        status = query.file_status(desk.state.namespace, desk.who(call.caller), request.src)
-        return client_namenode.GetFileInfoResponseProto(fs=status)
+        answer = client_namenode.GetFileInfoResponseProto()
+        who = desk.who(call.caller)
+        query.file_status(desk.state.namespace, who, request.src, into=answer.fs)
+        return answer
 
     def get_file_link_info(
         self, request: client_namenode.GetFileLinkInfoRequestProto, call: Call

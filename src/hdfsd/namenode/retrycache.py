@@ -8,17 +8,17 @@ case only the kind of answer is known, and the answer is made from the namespace
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from hdfsd.base.ids import TxId
 
 CLIENT_ID_BYTES = 16
+EXPIRY_MS = 1_000
+"""How often an addition looks for entries past their life."""
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry(Generic[T]):
+class Entry(NamedTuple, Generic[T]):
     """`answer` is None for an entry that was rebuilt from the journal."""
 
     txid: TxId
@@ -33,6 +33,7 @@ class RetryCache(Generic[T]):
         self._life_ms = life_ms
         self._entries_max = entries_max
         self._entries: OrderedDict[tuple[bytes, int], Entry[T]] = OrderedDict()
+        self._looks_again_ms = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -50,15 +51,19 @@ class RetryCache(Generic[T]):
         """Remembers a logged call; ids that no client sends (empty, negative) are passed over."""
         if len(client_id) != CLIENT_ID_BYTES or call_id < 0:
             return
-        self.expire(now_ms)
+        if now_ms >= self._looks_again_ms:
+            self.expire(now_ms)
+        entries = self._entries
         key = (client_id, call_id)
-        self._entries.pop(key, None)
-        self._entries[key] = Entry(txid, answer, now_ms + self._life_ms)
-        while len(self._entries) > self._entries_max:
-            self._entries.popitem(last=False)
+        if key in entries:
+            del entries[key]
+        elif len(entries) >= self._entries_max:
+            entries.popitem(last=False)
+        entries[key] = Entry(txid, answer, now_ms + self._life_ms)
 
     def expire(self, now_ms: int) -> None:
         """Forgets what is older than its life."""
+        self._looks_again_ms = now_ms + EXPIRY_MS
         while self._entries:
             key = next(iter(self._entries))
             if self._entries[key].expires_ms > now_ms:

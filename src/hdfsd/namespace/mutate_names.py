@@ -7,7 +7,6 @@ and what it inherits from its directory.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from hdfsd.base import paths
@@ -136,7 +135,7 @@ def inherit(
         return Inherited(status, (), ())
     stored, mode = found
     logical = acl.logical(stored, mode) if stored else ()
-    return Inherited(replace(status, mode=mode), logical, stored)
+    return Inherited(status._replace(mode=mode), logical, stored)
 
 
 # ---- mkdirs

@@ -28,6 +28,7 @@ from hdfsd.wire.framing import (
     delimited,
     frame,
     read_delimited,
+    read_varint,
     varint,
     zigzag,
 )
@@ -58,6 +59,11 @@ CALL_ID_PING = -4
 CALL_ID_SASL = -33
 CALL_ID_MAX = 0x7FFFFFFF
 RETRY_COUNT_NONE = -1
+CALL_HEAD = b"\x08\x02\x10\x00\x18"
+"""How the header of a call begins: RPC_PROTOCOL_BUFFER, RPC_FINAL_PACKET, the tag of its id."""
+CALL_ID_OFFSET = 6
+"""In a frame whose header takes less than 128 bytes."""
+ZIGZAG_MAX = 0xFFFFFFFF
 
 M = TypeVar("M", bound=Message)
 
@@ -219,6 +225,8 @@ class ServerConnection:
     __slots__ = (
         "_frames",
         "_head",
+        "_last",
+        "_last_tail",
         "_reply_key",
         "_reply_tail",
         "_sasl",
@@ -237,6 +245,9 @@ class ServerConnection:
         self._sasl = SaslNegotiation()
         self._reply_key: tuple[bytes, int] | None = None
         self._reply_tail = b""
+        self._last: Request | None = None
+        self._last_tail = b""
+        """Of the header of the last call: what follows its call id."""
 
     def receive(self, data: bytes) -> list[ServerEvent]:
         """Events of all frames that are complete now, in order."""
@@ -280,6 +291,10 @@ class ServerConnection:
 
     def _receive_frame(self, body: bytes, events: list[ServerEvent]) -> bool:
         """False when this frame ended the connection."""
+        request = self._like_the_last(body)
+        if request is not None:
+            events.append(request)
+            return True
         call_id, retry_count = CALL_ID_FAILED, RETRY_COUNT_NONE
         try:
             header, end = _decode(RequestHeader, body, 0)
@@ -303,8 +318,34 @@ class ServerConnection:
             return False
         return True
 
+    def _like_the_last(self, body: bytes) -> Request | None:
+        """The call, when its header differs from the last one's in the call id only: nearly all
+        do, and comparing bytes is much faster than decoding them."""
+        last = self._last
+        if last is None or self.state is not State.OPEN or body[1:CALL_ID_OFFSET] != CALL_HEAD:
+            return None
+        end = 1 + body[0]
+        try:
+            number, after_id = read_varint(body, CALL_ID_OFFSET)
+        except PeerError:
+            return None
+        if number & 1 or number > ZIGZAG_MAX or body[after_id:end] != self._last_tail:
+            return None
+        method, offset = _read_or_none(body, end)
+        parameter = _read_or_none(body, offset)[0]
+        return Request(
+            number >> 1, last.client_id, last.retry_count, last.state_id, method or b"", parameter
+        )
+
+    def _remember(self, request: Request, body: bytes, end: int) -> Request:
+        """`end` of its header. One of more than 127 bytes is not remembered."""
+        if body[0] < 128 and body[1:CALL_ID_OFFSET] == CALL_HEAD:
+            self._last_tail = body[read_varint(body, CALL_ID_OFFSET)[1] : end]
+            self._last = request
+        return request
+
     def _request(
-        self, header: RequestHeader, call_id: int, retry_count: int, body: bytes, offset: int
+        self, header: RequestHeader, call_id: int, retry_count: int, body: bytes, end: int
     ) -> Request:
         if self.state is not State.OPEN:
             raise self._refusal(Arrival.CALL)
@@ -312,10 +353,11 @@ class ServerConnection:
             kind = rpc_header.RpcKindProto.Name(header.rpcKind)
             raise _invalid_header(f"Unknown rpc kind in rpc header{kind}")
         # A call that is cut behind its header is answered ERROR, and the connection goes on.
-        method, offset = _read_or_none(body, offset)
+        method, offset = _read_or_none(body, end)
         parameter = _read_or_none(body, offset)[0]
         state_id = header.stateId if header.HasField("stateId") else None
-        return Request(call_id, header.clientId, retry_count, state_id, method or b"", parameter)
+        request = Request(call_id, header.clientId, retry_count, state_id, method or b"", parameter)
+        return self._remember(request, body, end)
 
     def _out_of_band(
         self, call_id: int, body: bytes, offset: int, events: list[ServerEvent]

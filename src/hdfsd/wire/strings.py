@@ -6,7 +6,9 @@ would break whoever stores it, so readers of the wire refuse such messages (P9).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -19,6 +21,8 @@ class _Plan:
     """Which fields of a message to look at."""
 
     strings: tuple[str, ...]
+    values: Callable[[Message], Iterable[object]]
+    """Of all `strings`, in one step."""
     string_lists: tuple[str, ...]
     messages: tuple[str, ...]
     message_lists: tuple[str, ...]
@@ -38,9 +42,8 @@ def bad_string(message: Message, serialised: bytes) -> str | None:
 
 def _search(message: Message) -> str | None:
     plan = _plan_of(cast(Descriptor, message.DESCRIPTOR))
-    for name in plan.strings:
-        if type(getattr(message, name)) is not str:
-            return name
+    if bytes in map(type, plan.values(message)):
+        return next(name for name in plan.strings if type(getattr(message, name)) is bytes)
     for name in plan.string_lists:
         if any(type(text) is not str for text in getattr(message, name)):
             return name
@@ -68,12 +71,20 @@ def _make_plan(descriptor: Descriptor) -> _Plan:
         for f in descriptor.fields
         if f.message_type is not None and _has_strings(f.message_type, ())
     ]
+    single = tuple(f.name for f in strings if not f.is_repeated)
     return _Plan(
-        tuple(f.name for f in strings if not f.is_repeated),
+        single,
+        _values_of(single),
         tuple(f.name for f in strings if f.is_repeated),
         tuple(f.name for f in messages if not f.is_repeated),
         tuple(f.name for f in messages if f.is_repeated),
     )
+
+
+def _values_of(names: tuple[str, ...]) -> Callable[[Message], Iterable[object]]:
+    if len(names) < 2:  # attrgetter gives a tuple of two or more.
+        return lambda message: [getattr(message, name) for name in names]
+    return attrgetter(*names)
 
 
 def _has_strings(descriptor: Descriptor, above: tuple[str, ...]) -> bool:

@@ -83,6 +83,48 @@ REQUEST = Request(
     1, CLIENT_ID, 0, None, read_delimited(GET_FILE_INFO.request_header, 0)[0], PARAMETER
 )
 
+VARIANTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "callId": st.sampled_from([0, 5, -1]),
+        "clientId": st.sampled_from([CLIENT_ID, b"fedcba9876543210", b"", b"x" * 130]),
+        "retryCount": st.sampled_from([0, 1, -1, None]),
+        "stateId": st.sampled_from([0, 7]),
+        "rpcKind": st.sampled_from([0, 1, 2, None]),
+        "rpcOp": st.sampled_from([0, 1, None]),
+        "traceInfo": st.sampled_from([rpc_header.RPCTraceInfoProto(traceId=1)]),
+    },
+)
+
+
+CALL_IDS = st.sampled_from([0, 63, 64, 2**31 - 1, -1, -4, -7])
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.fixed_dictionaries({"callId": CALL_IDS}) | VARIANTS, max_size=6),
+    st.integers(0, 60),
+    st.integers(0, 8),
+)
+def test_a_call_means_the_same_whatever_came_before_it(
+    headers: list[dict[str, object]], at: int, change: int
+) -> None:
+    """Headers like the last one are recognised by their bytes: never wrongly."""
+    frames = [call_frame(**fields) for fields in headers]
+    if frames and change < 8 and at < len(frames[-1]) - 4:  # One bit of the last frame is another.
+        damaged = bytearray(frames[-1])
+        damaged[4 + at] ^= 1 << change
+        frames[-1] = bytes(damaged)
+    old = ServerConnection("1.2.3.4")
+    old.receive(OPENING)
+    for data in frames:
+        fresh = ServerConnection("1.2.3.4")
+        fresh.receive(OPENING)
+        assert old.receive(data) == fresh.receive(data)
+        if old.closed:
+            break
+
+
 # -- good sequences
 
 
