@@ -262,13 +262,13 @@ def frames(first_txid: int, last_txid: int) -> bytes:
     return b"".join(frame(txid) for txid in range(first_txid, last_txid + 1))
 
 
-def journal_of(cluster: Cluster) -> QuorumJournal:
+def journal_of(cluster: Cluster, http: RealHttpClient) -> QuorumJournal:
     return QuorumJournal(
         [Address(HOST, rpc) for rpc, _ in cluster.journal_ports],
         NAMESERVICE,
         NAMESPACE,
         network=TcpNetwork(),
-        http=RealHttpClient(),
+        http=http,
         clock=RealClock(),
         dice=RealDice(),
         user="root",
@@ -278,7 +278,8 @@ def journal_of(cluster: Cluster) -> QuorumJournal:
 
 async def write_and_crash(cluster: Cluster, *, crash_after: int) -> None:
     """A finished segment 1..100, and one from 101 that is left open after `crash_after`."""
-    journal = journal_of(cluster)
+    http = RealHttpClient()
+    journal = journal_of(cluster, http)
     await journal.format(NAMESPACE)
     assert await journal.has_data()
     assert await journal.recover() == 0
@@ -290,15 +291,17 @@ async def write_and_crash(cluster: Cluster, *, crash_after: int) -> None:
     await journal.start_segment(TxId(101))
     await journal.write(TxId(101), crash_after - 100, frames(101, crash_after))
     await journal.close()
+    await http.close()
 
 
 async def take_over(cluster: Cluster, *, last_txid: int) -> None:
-    journal = journal_of(cluster)
+    http = RealHttpClient()
+    journal = journal_of(cluster, http)
     assert await journal.newest_txid() == last_txid
     assert await journal.recover() == last_txid
     await journal.start_segment(TxId(last_txid + 1))
     await journal.write(TxId(last_txid + 1), 1, frame(last_txid + 1))
-    reader = journal_of(cluster)
+    reader = journal_of(cluster, http)
     tail = await reader.edits(TxId(last_txid + 1))
     assert tail.data == frame(last_txid + 1)
     await journal.finalize_segment(TxId(last_txid + 1), TxId(last_txid + 1))
@@ -316,6 +319,7 @@ async def take_over(cluster: Cluster, *, last_txid: int) -> None:
     ]
     await reader.close()
     await journal.close()
+    await http.close()
 
 
 @pytest.mark.parametrize(
