@@ -97,6 +97,7 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "dfs.journalnode.https-address": "0.0.0.0:8481",
         "dfs.journalnode.handler.count": "5",
         "dfs.journalnode.enable.sync": "true",
+        "dfs.journalnode.enable.sync.format": "false",
         "dfs.journalnode.sync.interval": "120000",
         "dfs.journalnode.edit-cache-size.fraction": "0.5f",
         "dfs.qjournal.start-segment.timeout.ms": "20000",

@@ -439,6 +439,8 @@ class JournalNodeSettings:
     """Journals that the configuration names; others are served too, but not synchronised."""
     sync_enabled: bool
     sync_interval_ms: int
+    sync_may_format: bool
+    """Whether an empty journal may be formatted from its peers (Hadoop 3.5's key)."""
     in_progress_tailing: bool
     """Whether recent transactions are kept in memory and served to tailers."""
     edit_cache_bytes: int | None
@@ -485,6 +487,7 @@ class JournalNodeSettings:
             journals=_journals(conf),
             sync_enabled=conf.get_bool("dfs.journalnode.enable.sync"),
             sync_interval_ms=conf.get_duration_ms("dfs.journalnode.sync.interval"),
+            sync_may_format=conf.get_bool("dfs.journalnode.enable.sync.format"),
             in_progress_tailing=tails_in_progress(conf),
             edit_cache_bytes=None if cache_bytes < 0 else cache_bytes,
             transfer_timeout_ms=conf.get_duration_ms("dfs.edit.log.transfer.timeout"),

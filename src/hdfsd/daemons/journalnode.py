@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hdfsd.base.errors import ConfigError
 from hdfsd.base.settings import JournalNodeSettings
 from hdfsd.daemons.world import World, run_daemon
-from hdfsd.io.site import configuration_of, is_local_host
+from hdfsd.io.site import configuration_of, current_user, is_local_host
 from hdfsd.journal.server import JournalNodeServer
 from hdfsd.web.edits_transfer import EditsTransfer
 
@@ -21,6 +21,7 @@ class JournalNodeDaemon(JournalNodeServer):
             world,
             make_handler=lambda node: EditsTransfer(node, world.clock).handle,
             is_local_host=is_local_host,
+            user=current_user(),
         )
 
 

@@ -75,6 +75,10 @@ class JournalState:
     """Directories of an upgrade beside `current/`: names of journal.upgrade."""
     previous: StorageInfo | None = None
     """Of `previous/`, the state before an upgrade."""
+    has_edits: bool = False
+    """Not formatted, yet there are segments."""
+    learn_until: TxId | None = None
+    """Formatted from its peers: it votes when it holds what they had then (journal.catchup)."""
 
     @property
     def upgrading(self) -> bool:
@@ -187,9 +191,24 @@ class PurgeBelow:
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """Wipes `current/` and writes a new VERSION."""
+    """Wipes `current/` and writes a new VERSION; the rest before it."""
 
     storage: StorageInfo
+    promised: Epoch = NO_EPOCH
+    learn_until: TxId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InstallSynced:
+    """Moves a fetched finalized segment from `edits.sync` to `current`."""
+
+    first_txid: TxId
+    last_txid: TxId
+
+
+@dataclass(frozen=True, slots=True)
+class EndLearning:
+    """From now on the journal votes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +260,8 @@ Effect = (
     | DropAccepted
     | PurgeBelow
     | Format
+    | InstallSynced
+    | EndLearning
     | PreUpgrade
     | Upgrade
     | FinalizeUpgrade
@@ -249,7 +270,37 @@ Effect = (
     | Refuse
 )
 
+
+# Requests of this process itself (journal.syncer), which no RPC can make.
+
+
+@dataclass(frozen=True, slots=True)
+class InstallSegment:
+    """A finalized segment of a peer has been fetched."""
+
+    first_txid: TxId
+    last_txid: TxId
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptStorage:
+    """Format an empty journal as its peers are (journal.catchup)."""
+
+    storage: StorageInfo
+    promised: Epoch
+    learn_until: TxId | None
+
+
+@dataclass(frozen=True, slots=True)
+class CaughtUp:
+    """The journal holds what it was to learn."""
+
+
+Request = Message | InstallSegment | AdoptStorage | CaughtUp
+
 _JOURNAL_RESPONSE = qjournal.JournalResponseProto()
+_DONE = qjournal.HeartbeatResponseProto()
+"""What those requests are answered with: nothing."""
 
 
 class Acceptor:
@@ -271,7 +322,7 @@ class Acceptor:
 
     # Requests: one method per RPC that changes something, all of one shape.
 
-    def step(self, method: str, request: Message) -> list[Effect]:
+    def step(self, method: str, request: Request) -> list[Effect]:
         """Effects of a request, the last a Reply or Refuse. `method` is a key of REQUESTS."""
         effects: list[Effect] = []
         try:
@@ -318,6 +369,7 @@ class Acceptor:
         self, request: qjournal.NewEpochRequestProto, effects: list[Effect]
     ) -> qjournal.NewEpochResponseProto:
         storage = self._check_settled()
+        self._check_votes()
         self._check_namespace(request.nsInfo.storageInfo, storage)
         if request.epoch <= self.state.promised:
             raise IOFault(
@@ -404,6 +456,7 @@ class Acceptor:
         self, request: qjournal.PrepareRecoveryRequestProto, effects: list[Effect]
     ) -> qjournal.PrepareRecoveryResponseProto:
         self._check_request(request.reqInfo, effects)
+        self._check_votes()
         self._abort(effects)
         first = TxId(request.segmentTxId)
         segment = self._segment_or_aside(first, effects)
@@ -428,6 +481,7 @@ class Acceptor:
         self, request: qjournal.AcceptRecoveryRequestProto, effects: list[Effect]
     ) -> qjournal.AcceptRecoveryResponseProto:
         self._check_request(request.reqInfo, effects)
+        self._check_votes()
         self._abort(effects)
         wanted = request.stateToAccept
         epoch = Epoch(request.reqInfo.epoch)
@@ -499,6 +553,56 @@ class Acceptor:
         self.next_txid = INVALID_TXID
         self.durable_txid, self._ipc_serial = TxId(0), -1
         return qjournal.FormatResponseProto()
+
+    # From peers.
+
+    def install_segment(self, request: InstallSegment, effects: list[Effect]) -> Message:
+        self._check_settled()
+        first, last = request.first_txid, request.last_txid
+        if self.open_first is not None and first <= self.open_first <= last:
+            raise self._out_of_sync(f"Segment {self.open_first} is being written")
+        for other in self._in_order():
+            if not other.finalized or other.last_txid is None:
+                continue
+            if (other.first_txid, other.last_txid) == (first, last):
+                return _DONE
+            if other.first_txid <= last and first <= other.last_txid:
+                raise IllegalState(
+                    f"A peer's segment {first}..{last} overlaps {self._draw(other)}"
+                    f" ; journal id: {self.journal_id}"
+                )
+        effects.append(InstallSynced(first, last))
+        twin = self.state.segments.get(first)
+        if twin is not None:
+            effects.append(SetAside(twin, ".stale"))
+        self.state.segments[first] = Segment(first, last, True)
+        # Finalized is decided: what was accepted before says nothing more (J3).
+        self._drop_accepted(first, effects)
+        self.durable_txid = max(self.durable_txid, last)
+        return _DONE
+
+    def adopt_storage(self, request: AdoptStorage, effects: list[Effect]) -> Message:
+        state = self.state
+        if state.storage is not None or state.has_edits or state.siblings:
+            raise InconsistentStorage(
+                f"Directory {self._root} is in an inconsistent state: only an empty journal is"
+                " formatted from its peers."
+            )
+        effects.append(Format(request.storage, request.promised, request.learn_until))
+        self.state = JournalState(
+            storage=request.storage,
+            has_data=True,
+            has_current=True,
+            promised=request.promised,
+            learn_until=request.learn_until,
+        )
+        return _DONE
+
+    def caught_up(self, request: CaughtUp, effects: list[Effect]) -> Message:
+        if self.state.learn_until is not None:
+            effects.append(EndLearning())
+            self.state.learn_until = None
+        return _DONE
 
     # Upgrades: of no epoch; the NameNode that upgrades has recovered the journal before.
 
@@ -626,6 +730,14 @@ class Acceptor:
                 f" before doUpgrade, or a restart ; journal id: {self.journal_id}"
             )
         return storage
+
+    def _check_votes(self) -> None:
+        if self.state.learn_until is not None:
+            raise IOFault(
+                "This journal was formatted from its peers and does not hold yet what they had, up"
+                f" to txid {self.state.learn_until}: it takes no part in a recovery before"
+                f" ; journal id: {self.journal_id}"
+            )
 
     def _check_request(self, info: qjournal.RequestInfoProto, effects: list[Effect]) -> None:
         self._check_settled()
@@ -821,5 +933,8 @@ REQUESTS: Mapping[str, Callable[[Acceptor, Any, list[Effect]], Message]] = {
     "do_upgrade": Acceptor.do_upgrade,
     "do_finalize": Acceptor.do_finalize,
     "do_rollback": Acceptor.do_rollback,
+    "install_segment": Acceptor.install_segment,
+    "adopt_storage": Acceptor.adopt_storage,
+    "caught_up": Acceptor.caught_up,
 }
 """The requests that go through the journal's queue, by handler name."""

@@ -11,10 +11,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from hdfsd.base.errors import HdfsdError, IOFault, RemoteFault
-from hdfsd.base.ids import TxId
+from hdfsd.base.ids import INVALID_TXID, TxId
 from hdfsd.editlog.frames import Run
 from hdfsd.journal.acceptor import (
     Acceptor,
@@ -23,7 +24,9 @@ from hdfsd.journal.acceptor import (
     NoteCommitted,
     Refuse,
     Reply,
+    Request,
     Rollback,
+    SetAside,
 )
 from hdfsd.journal.cache import EditsCache
 from hdfsd.journal.store import JournalStore
@@ -50,6 +53,32 @@ class Caller(Protocol):
     def fail(self, error: Exception) -> None: ...
 
 
+@dataclass(slots=True)
+class SyncStatus:
+    """What the syncer found, for /jmx and /metrics."""
+
+    rounds: int = 0
+    segments_synced: int = 0
+    divergent: tuple[str, ...] = ()
+    peers_committed: TxId = INVALID_TXID
+    """The highest txid that a peer knows to be committed."""
+
+
+class _Waiting:
+    """A caller in this process."""
+
+    def __init__(self) -> None:
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def reply(self, message: Message) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+
 class Journal:
     """One journal id of a JournalNode."""
 
@@ -59,9 +88,11 @@ class Journal:
         self.store = store
         self.is_own_url: Callable[[str], bool] = lambda url: False
         """Whether a URL that a writer gives for fetching is this very JournalNode."""
+        self.sync_status = SyncStatus()
+        self._lagging_since_ms: int | None = None
         self._cache = cache
         self._acceptor: Acceptor | None = None
-        self._queue: deque[tuple[str, Message, Caller]] = deque()
+        self._queue: deque[tuple[str, Request, Caller]] = deque()
         self._worker: asyncio.Task[None] | None = None
 
     @property
@@ -82,11 +113,37 @@ class Journal:
             self._acceptor = Acceptor(self.journal_id, self.store.root, state)
             log.info("journal %s: %s", self.journal_id, self._acceptor.describe())
 
-    def submit(self, method: str, request: Message, caller: Caller) -> None:
+    @property
+    def lag_txns(self) -> int:
+        """Transactions that are committed, as the writer or a peer says, and not durable here."""
+        acceptor = self.acceptor
+        committed = max(acceptor.state.committed, self.sync_status.peers_committed)
+        return max(committed - acceptor.durable_txid, 0)
+
+    @property
+    def lag_ms(self) -> int:
+        """For how long we have been behind; 0 when we are not."""
+        since = self._lagging_since_ms
+        return 0 if since is None else max(self.store.clock.now_ms() - since, 0)
+
+    def note_lag(self) -> None:
+        """To be called when `lag_txns` may have changed."""
+        if self._acceptor is None or self.lag_txns == 0:
+            self._lagging_since_ms = None
+        elif self._lagging_since_ms is None:
+            self._lagging_since_ms = self.store.clock.now_ms()
+
+    def submit(self, method: str, request: Request, caller: Caller) -> None:
         """Queues a request (a key of acceptor.REQUESTS); the caller is answered when it is done."""
         self._queue.append((method, request, caller))
         if self._worker is None:
             self._worker = asyncio.ensure_future(self._work())
+
+    async def perform(self, method: str, request: Request) -> None:
+        """A request of this process, in the same queue. Raises what a caller would be told."""
+        waiting = _Waiting()
+        self.submit(method, request, waiting)
+        await waiting.done
 
     def journaled_edits(self, since_txid: TxId, max_txns: int) -> tuple[int, bytes]:
         """Durable transactions from memory, with a segment header. Raises RemoteFault."""
@@ -114,6 +171,7 @@ class Journal:
                     await self._append_group()
                 else:
                     await self._execute(*self._queue.popleft())
+                self.note_lag()
         finally:
             self._worker = None
 
@@ -129,7 +187,7 @@ class Journal:
             return False
         return True
 
-    async def _execute(self, method: str, request: Message, caller: Caller) -> None:
+    async def _execute(self, method: str, request: Request, caller: Caller) -> None:
         answer: Callable[[], None] | None = None
         if isinstance(request, qjournal.AcceptRecoveryRequestProto):
             self.acceptor.source_is_us = self.is_own_url(request.fromURL)
@@ -138,7 +196,7 @@ class Journal:
                 if isinstance(effect, Reply | Refuse):
                     answer = _answer(caller, effect)
                     continue
-                if isinstance(effect, FetchSegment) and self._cache is not None:
+                if isinstance(effect, FetchSegment | SetAside) and self._cache is not None:
                     # What tailers were shown of this segment may be about to be replaced.
                     self._cache.clear()
                 await self.store.execute(effect)

@@ -24,6 +24,9 @@ LAST_WRITER_EPOCH = "last-writer-epoch"
 COMMITTED_TXID = "committed-txid"
 PAXOS = "paxos"
 EDITS_SYNC = "edits.sync"
+LEARNING_UNTIL = "learning-until"
+"""Ours: of a journal that was formatted from its peers, the txid up to which it must catch up
+before it votes. Hadoop's JournalNode does not look at it."""
 STORAGE_TYPE = "JOURNAL_NODE"
 SMALL_FILE_BYTES_MAX = 1 << 16
 

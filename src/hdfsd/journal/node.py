@@ -36,6 +36,7 @@ class JournalNode:
         cache_bytes: int | None = EDIT_CACHE_BYTES,
         directory_mode: int = 0o700,
         fetch_timeout_ms: int = 60_000,
+        fetch_bandwidth: int = 0,
     ) -> None:
         """`edits_dir_of`: base directory by journal id; `cache_bytes` None: no tailing."""
         self.http_address = Address("", 0)
@@ -47,6 +48,7 @@ class JournalNode:
         self._cache_bytes = cache_bytes
         self._directory_mode = directory_mode
         self._fetch_timeout_ms = fetch_timeout_ms
+        self._fetch_bandwidth = fetch_bandwidth
         self._journals: dict[str, Journal] = {}
 
     @property
@@ -86,6 +88,7 @@ class JournalNode:
             clock=self._clock,
             directory_mode=self._directory_mode,
             fetch_timeout_ms=self._fetch_timeout_ms,
+            fetch_bandwidth=self._fetch_bandwidth,
         )
         journal = Journal(journal_id, store, cache=cache)
         journal.is_own_url = self._is_own_url

@@ -132,6 +132,22 @@ class JournalService:
         """InterQJournalProtocol: the same for another JournalNode."""
         return self.get_edit_log_manifest(request, call)
 
+    def get_storage_info(
+        self, request: qjournal.IsFormattedRequestProto, call: Call
+    ) -> Message | Awaitable[Message]:
+        """InterQJournalProtocol of Hadoop 3.5 (HDFS-16690): for an empty journal."""
+
+        def answer(journal: Journal) -> hdfs_server.StorageInfoProto:
+            storage = journal.acceptor.check_formatted()
+            return hdfs_server.StorageInfoProto(
+                layoutVersion=storage.layout_version % (1 << 32),
+                namespceID=storage.namespace_id % (1 << 32),
+                clusterID=storage.cluster_id,
+                cTime=storage.ctime_ms,
+            )
+
+        return self._ask(request.jid, answer)
+
     def get_journaled_edits(
         self, request: qjournal.GetJournaledEditsRequestProto, call: Call
     ) -> Message | Awaitable[Message]:

@@ -11,23 +11,26 @@ import asyncio
 import logging
 from datetime import UTC, datetime
 
-from hdfsd.base.errors import CorruptData, IOFault, LinkError
+from hdfsd.base.errors import CorruptData
 from hdfsd.base.ids import Epoch, StorageInfo, TxId
 from hdfsd.editlog import files
 from hdfsd.editlog.frames import FrameScanner
 from hdfsd.editlog.segment import HEADER_BYTES, PADDING, PREALLOCATION_BYTES, header
 from hdfsd.journal import layout, upgrade
 from hdfsd.journal.acceptor import (
+    NO_EPOCH,
     Accepted,
     Append,
     CloseSegment,
     DropAccepted,
     Effect,
+    EndLearning,
     FetchSegment,
     FinalizeSegment,
     FinalizeUpgrade,
     Format,
     InstallFetched,
+    InstallSynced,
     JournalState,
     NoteCommitted,
     OpenSegment,
@@ -41,6 +44,7 @@ from hdfsd.journal.acceptor import (
     SetAside,
     Upgrade,
 )
+from hdfsd.journal.download import Downloader
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.disk import AppendFile, Disk, DiskLock
 from hdfsd.ports.http import HttpClient
@@ -64,16 +68,22 @@ class JournalStore:
         clock: Clock,
         directory_mode: int = 0o700,
         fetch_timeout_ms: int = 60_000,
+        fetch_bandwidth: int = 0,
     ) -> None:
         self.root = root
         self.current = f"{root}/{layout.CURRENT}"
         self.layout_version = 0
         """Of the open segment."""
         self._disk = disk
-        self._http = http
-        self._clock = clock
+        self.clock = clock
         self._mode = directory_mode
-        self._fetch_timeout_ms = fetch_timeout_ms
+        self._downloader = Downloader(
+            disk=disk,
+            http=http,
+            clock=clock,
+            timeout_ms=fetch_timeout_ms,
+            bandwidth=fetch_bandwidth,
+        )
         self._lock: DiskLock | None = None
         self._file: AppendFile | None = None
         self._offset = 0
@@ -95,7 +105,12 @@ class JournalStore:
             return JournalState(siblings=siblings)
         names = self._disk.list(self.current)
         if layout.VERSION not in names:
-            return JournalState(has_data=bool(names), has_current=True, siblings=siblings)
+            return JournalState(
+                has_data=bool(names),
+                has_edits=any(map(files.parse_segment, names)),
+                has_current=True,
+                siblings=siblings,
+            )
         state = JournalState(
             storage=self._read_version(self.current),
             has_data=True,
@@ -105,6 +120,7 @@ class JournalStore:
             promised=Epoch(self._read_long(layout.LAST_PROMISED_EPOCH)),
             writer_epoch=Epoch(self._read_long(layout.LAST_WRITER_EPOCH)),
             accepted=self._read_accepted(),
+            learn_until=TxId(self._read_long(layout.LEARNING_UNTIL)) or None,
         )
         state.committed = layout.parse_committed(
             self._read_small(layout.COMMITTED_TXID), f"{self.current}/{layout.COMMITTED_TXID}"
@@ -230,8 +246,14 @@ class JournalStore:
                 await self._disk.remove(self._paxos_path(first_txid))
             case PurgeBelow(min_txid, open_first):
                 await self._purge(min_txid, open_first)
-            case Format(storage):
-                await self._format(storage)
+            case Format():
+                await self._format(effect)
+            case InstallSynced(first_txid, last_txid):
+                name = files.finalized_name(first_txid, last_txid)
+                source = f"{self._sibling(layout.EDITS_SYNC)}/{name}"
+                await self._disk.rename(source, f"{self.current}/{name}")
+            case EndLearning():
+                await self._disk.remove(f"{self.current}/{layout.LEARNING_UNTIL}")
             case PreUpgrade():
                 await self._pre_upgrade()
             case Upgrade(storage):
@@ -300,7 +322,8 @@ class JournalStore:
             if first is not None and first < min_txid:
                 await self._disk.remove(f"{self.current}/{layout.PAXOS}/{name}")
 
-    async def _format(self, storage: StorageInfo) -> None:
+    async def _format(self, effect: Format) -> None:
+        """VERSION comes last: with it the journal counts as formatted."""
         self._close_files()
         self._disk.make_dirs(self.root, self._mode)
         if self._lock is None:
@@ -309,11 +332,15 @@ class JournalStore:
             await self._disk.remove_tree(self.current)
         for directory in (self.current, f"{self.current}/{layout.PAXOS}"):
             self._disk.make_dirs(directory, self._mode)
-        await self._write_version(storage)
+        if effect.promised != NO_EPOCH:
+            await self._write_long(layout.LAST_PROMISED_EPOCH, effect.promised)
+        if effect.learn_until is not None:
+            await self._write_long(layout.LEARNING_UNTIL, effect.learn_until)
+        await self._write_version(effect.storage)
         await self._disk.sync_dir(self.root)
 
     async def _write_version(self, storage: StorageInfo) -> None:
-        wall = datetime.fromtimestamp(self._clock.wall_ms() / 1000, UTC)
+        wall = datetime.fromtimestamp(self.clock.wall_ms() / 1000, UTC)
         text = layout.render_version(storage, wall.strftime("%a %b %d %H:%M:%S UTC %Y"))
         await self._disk.write_atomic(f"{self.current}/{layout.VERSION}", text.encode())
 
@@ -386,7 +413,12 @@ class JournalStore:
         Hadoop forgets accepted recoveries here.
         """
         self._disk.make_dirs(f"{self.current}/{layout.PAXOS}", self._mode)
-        names = [layout.LAST_PROMISED_EPOCH, layout.LAST_WRITER_EPOCH, layout.COMMITTED_TXID]
+        names = [
+            layout.LAST_PROMISED_EPOCH,
+            layout.LAST_WRITER_EPOCH,
+            layout.COMMITTED_TXID,
+            layout.LEARNING_UNTIL,
+        ]
         if self._disk.is_dir(f"{before}/{layout.PAXOS}"):
             accepted = self._disk.list(f"{before}/{layout.PAXOS}")
             names += [f"{layout.PAXOS}/{name}" for name in accepted]
@@ -416,50 +448,23 @@ class JournalStore:
     async def _fetch(self, effect: FetchSegment) -> None:
         """Raises IOFault when the peer's segment can't be had whole or is another one."""
         path = f"{self.current}/{layout.fetched_name(effect.first_txid, effect.epoch)}"
-        log.info("synchronizing %s..%s from %s", effect.first_txid, effect.last_txid, effect.url)
-        await self._disk.remove(path)
-        file = self._disk.create(path)
-        try:
-            scanner = await self._download(effect.url, file)
-            ends = (scanner.first_txid, scanner.last_txid)
-            if ends != (effect.first_txid, effect.last_txid):
-                raise IOFault(
-                    f"{effect.url} holds txids {ends[0]}..{ends[1]}, not"
-                    f" {effect.first_txid}..{effect.last_txid}"
-                    + (f" ({scanner.damage})" if scanner.damage else "")
-                )
-            await file.sync()
-            await self._disk.sync_dir(self.current)
-        except BaseException:
-            file.close()
-            await self._disk.remove(path)
-            raise
-        file.close()
+        await self._downloader.fetch(effect.url, path, effect.first_txid, effect.last_txid)
 
-    async def _download(self, url: str, file: AppendFile) -> FrameScanner:
-        timeout_ms = self._fetch_timeout_ms
-        try:
-            reply = await self._http.request("GET", url, connect_ms=timeout_ms, read_ms=timeout_ms)
-            try:
-                if reply.status != 200:
-                    raise IOFault(f"{url}: HTTP {reply.status} {reply.reason}")
-                length = _content_length(reply.headers.get("content-length"), url)
-                if length > self._disk.free_bytes(self.root):
-                    raise IOFault(f"{url}: {length} bytes are more than is free in {self.root}")
-                scanner, offset = FrameScanner(url), 0
-                async for chunk in reply.chunks():
-                    if offset + len(chunk) > length:
-                        raise IOFault(f"{url}: more than its Content-Length of {length} bytes")
-                    file.write_at(offset, chunk)
-                    offset += len(chunk)
-                    scanner.feed(chunk)
-            finally:
-                await reply.close()
-        except LinkError as error:
-            raise IOFault(f"{url}: {error}") from error
-        if offset != length:
-            raise IOFault(f"{url}: {offset} bytes of {length}")
-        return scanner
+    async def fetch_finalized(self, url: str, first_txid: TxId, last_txid: TxId) -> None:
+        """Fetches a finalized segment beside `current`; InstallSynced puts it there.
+
+        Raises IOFault when it can't be had whole.
+        """
+        directory = self._sibling(layout.EDITS_SYNC)
+        if not self._disk.is_dir(directory):
+            self._disk.make_dirs(directory, self._mode)
+            await self._disk.sync_dir(self.root)
+        path = f"{directory}/{files.finalized_name(first_txid, last_txid)}"
+        await self._downloader.fetch(url, path, first_txid, last_txid)
+
+    async def clear_fetched(self) -> None:
+        """Removes what was fetched and not put in place: a crash, or a segment refused."""
+        await self._disk.remove_tree(self._sibling(layout.EDITS_SYNC))
 
     # Names, handles
 
@@ -508,9 +513,3 @@ def _paxos_data(accepted: Accepted) -> bytes:
     message.segmentState.endTxId = accepted.last_txid
     message.segmentState.isInProgress = accepted.in_progress
     return layout.render_paxos(message)
-
-
-def _content_length(text: str | None, url: str) -> int:
-    if text is None or not text.isdigit():
-        raise IOFault(f"{url}: No Content-Length header is provided by the peer")
-    return int(text)

@@ -8,7 +8,7 @@ Wire facts: rpc-protocols.tsv. An RPC is matched by (protocol name, method name)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
@@ -223,11 +223,41 @@ def _methods(protocol: str, service: ServiceDescriptor, facts: _Facts) -> Iterat
         )
 
 
+_LATER: Mapping[str, Sequence[tuple[str, type[Message], type[Message]]]] = {
+    # HDFS-16690, Hadoop 3.5. Its request has the fields of isFormatted's.
+    INTER_QJOURNAL_PROTOCOL: (
+        (
+            "getStorageInfo",
+            messages.qjournal.IsFormattedRequestProto,
+            messages.hdfs_server.StorageInfoProto,
+        ),
+    ),
+}
+"""Methods that the descriptors of 3.4.1 do not have: name, request, response."""
+
+
+def _later_methods(protocol: str, facts: _Facts) -> Iterator[Method]:
+    for name, request, response in _LATER.get(protocol, ()):
+        yield Method(
+            protocol=protocol,
+            name=name,
+            handler=snake_case(name),
+            request=request,
+            response=response,
+            retry=facts.retry,
+            read_only=False,
+            coordinated=False,
+            active_only=False,
+            request_header=_request_header(protocol, name),
+        )
+
+
 def _tables(services: Iterable[ServiceDescriptor]) -> Mapping[str, ProtocolTable]:
     by_name = {service.full_name: service for service in services}
     tables = {}
     for protocol, facts in _FACTS.items():
         methods = {m.name: m for m in _methods(protocol, by_name[facts.service], facts)}
+        methods.update({m.name: m for m in _later_methods(protocol, facts)})
         tables[protocol] = ProtocolTable(
             protocol, PROTOCOL_VERSION, facts.service, MappingProxyType(methods)
         )

@@ -350,9 +350,8 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         rig = Rig(tmp_path)
         await rig.do(Format(STORAGE))
         held = rig.store
-        other = JournalStore(
-            str(rig.root), disk=rig.store._disk, http=rig.store._http, clock=RealClock()
-        )
+        http: Any = rig.peer
+        other = JournalStore(str(rig.root), disk=rig.store._disk, http=http, clock=RealClock())
         with pytest.raises(StorageError, match="in use"):
             await other.load()
         held.close()
