@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "haadmin": ("hdfsd.cli.haadmin", "see and change which NameNode is active"),
     "dfs": ("hdfsd.cli.dfs", "list, copy and change files"),
     "getconf": ("hdfsd.cli.getconf", "print values of the configuration"),
+    "journal": ("hdfsd.cli.journal", "check the journals of a quorum; foretell a recovery"),
     "oev": ("hdfsd.cli.oev", "an edit log as XML, statistics or binary"),
     "cluster": ("hdfsd.cli.cluster", "a whole HA cluster on this machine: up, status, down"),
     "sim": ("hdfsd.cli.sim", "run seeds of the simulator"),
