@@ -46,8 +46,9 @@ CALL_MS = 30_000
 PERMISSIONS = PermissionStatus("hdfs", "supergroup", 0o755)
 TAILING = {
     "dfs.ha.tail-edits.in-progress": "true",
-    # A journal that is down answers nobody: a writer waits as long as this for it.
     "dfs.qjournal.write-txns.timeout.ms": "5000",
+    # Hadoop's client knocks ten seconds long at a port where nobody listens.
+    "ipc.client.connect.max.retries": "1",
 }
 
 T = TypeVar("T")
