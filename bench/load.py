@@ -18,7 +18,7 @@ from typing import cast
 
 import uvloop
 
-from hdfsd.wire.framing import FrameReader
+from hdfsd.wire.framing import FrameReader, delimited
 from hdfsd.wire.messages import acl, client_namenode
 from hdfsd.wire.services import CLIENT_PROTOCOL, Method
 from namenode_client import CLIENT_METHODS, Answer, Requests
@@ -45,23 +45,29 @@ def fresh(word: str, label: str, index: int) -> str:
     return f"{BASE}/{word}-{label}/{index // PER_DIRECTORY}/x{index}"
 
 
-def created(path: str, mode: acl.FsPermissionProto) -> bytes:
-    """The request that makes an empty file."""
-    return client_namenode.CreateRequestProto(
-        src=path,
-        masked=mode,
-        clientName=CLIENT,
-        createFlag=CREATE_FLAG,
-        createParent=True,
-        replication=3,
-        blockSize=BLOCK_BYTES,
-    ).SerializeToString()
+def about(path: str, rest: bytes) -> bytes:
+    """A request whose first field is a path, from its other fields: as light as a client can be."""
+    return b"\x0a" + delimited(path.encode()) + rest
+
+
+MODE = acl.FsPermissionProto(perm=0o755)
+CREATE = client_namenode.CreateRequestProto(
+    masked=MODE,
+    clientName=CLIENT,
+    createFlag=CREATE_FLAG,
+    createParent=True,
+    replication=3,
+    blockSize=BLOCK_BYTES,
+).SerializePartialToString()
+MKDIRS = client_namenode.MkdirsRequestProto(
+    masked=MODE, createParent=True
+).SerializePartialToString()
+DELETE = client_namenode.DeleteRequestProto(recursive=False).SerializePartialToString()
 
 
 def requests(options: argparse.Namespace) -> Iterator[Request]:
     """The calls of an operation, in order; endless but for `delete` and `prepare`."""
     label, method = options.label, CLIENT_METHODS
-    mode = acl.FsPermissionProto(perm=0o755)
     if options.operation == "stat":
         made = [
             client_namenode.GetFileInfoRequestProto(src=existing(i)).SerializeToString()
@@ -77,20 +83,10 @@ def requests(options: argparse.Namespace) -> Iterator[Request]:
         ]
         return zip(itertools.repeat(method["getBlockLocations"]), itertools.cycle(made))
     makers: dict[str, Callable[[int], Request]] = {
-        "mkdirs": lambda i: (
-            method["mkdirs"],
-            client_namenode.MkdirsRequestProto(
-                src=fresh("mkdirs", label, i), masked=mode, createParent=True
-            ).SerializeToString(),
-        ),
-        "create": lambda i: (method["create"], created(fresh("create", label, i), mode)),
-        "delete": lambda i: (
-            method["delete"],
-            client_namenode.DeleteRequestProto(
-                src=fresh("create", label, i), recursive=False
-            ).SerializeToString(),
-        ),
-        "prepare": lambda i: (method["create"], created(existing(i), mode)),
+        "mkdirs": lambda i: (method["mkdirs"], about(fresh("mkdirs", label, i), MKDIRS)),
+        "create": lambda i: (method["create"], about(fresh("create", label, i), CREATE)),
+        "delete": lambda i: (method["delete"], about(fresh("create", label, i), DELETE)),
+        "prepare": lambda i: (method["create"], about(existing(i), CREATE)),
     }
     maker = makers[options.operation]
     ends = {"delete": options.count, "prepare": PREPARED}.get(options.operation)

@@ -9,17 +9,19 @@ import asyncio
 import getpass
 import os
 import uuid
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from hdfsd.base.ids import Address
-from hdfsd.wire.framing import FrameReader, delimited, frame, read_delimited
+from hdfsd.wire.framing import FrameReader, delimited, frame, read_delimited, read_varint
 from hdfsd.wire.messages import Message, ha_service, ipc_connection_context, rpc_header
 from hdfsd.wire.services import CLIENT_PROTOCOL, HA_SERVICE_PROTOCOL, PROTOCOLS, Method
 
 PREAMBLE = b"hrpc\x09\x00\x00"
 """Version 9, service class 0, no authentication."""
 CONTEXT_CALL_ID = -3
+CALL_ID_TAG, SUCCESS = b"\x08", b"\x10\x00"
+"""What the header of a successful answer begins with, its number between them."""
+ONE_BYTE = [bytes((number,)) for number in range(128)]
 CONNECT_S = 2.0
 CALL_S = 10.0
 USER = os.environ.get("HADOOP_USER_NAME") or getpass.getuser()
@@ -34,8 +36,7 @@ class Refused(Exception):
         self.java_class = java_class
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One reply: whose call it answers, its error if it is one, else the bytes of the message."""
 
     call_id: int
@@ -46,6 +47,10 @@ class Answer:
     def parse(cls, data: bytes) -> Answer:
         """The content of one frame."""
         head, offset = read_delimited(data, 0)
+        if head[:1] == CALL_ID_TAG:
+            call_id, end = read_varint(head, 1)
+            if head[end : end + 2] == SUCCESS and call_id < 1 << 31:
+                return cls(call_id, None, data[offset:])
         header = rpc_header.RpcResponseHeaderProto.FromString(head)
         if header.status == rpc_header.RpcResponseHeaderProto.SUCCESS:
             return cls(header.callId, None, data[offset:])
@@ -83,8 +88,8 @@ class Requests:
     def call(self, call_id: int, method: Method, request: bytes) -> bytes:
         """One call; `request` is the serialised message."""
         self._header.callId = call_id
-        head = delimited(self._header.SerializeToString())
-        return frame(head, method.request_header, delimited(request))
+        head = self._header.SerializeToString()
+        return frame(ONE_BYTE[len(head)], head, method.request_header, delimited(request))
 
 
 class Connection(asyncio.Protocol):

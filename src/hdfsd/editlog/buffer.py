@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hdfsd.base.errors import ensure
+from hdfsd.base.errors import InvariantBroken, ensure
 from hdfsd.base.ids import TxId
 
 
@@ -34,15 +34,12 @@ class EditsDoubleBuffer:
 
     def append(self, frame: bytes, txid: int) -> None:
         """Adds one encoded op; its txid must follow the one before it in this half."""
-        if self._frames:
-            ensure(
-                "P1",
-                txid == self._first_txid + len(self._frames),
-                f"txid {txid} after {self._first_txid + len(self._frames) - 1}",
-            )
-        else:
+        frames = self._frames
+        if not frames:
             self._first_txid = txid
-        self._frames.append(frame)
+        elif txid != self._first_txid + len(frames):
+            raise InvariantBroken(f"P1: txid {txid} after {self._first_txid + len(frames) - 1}")
+        frames.append(frame)
         self._bytes += len(frame)
 
     def take(self) -> Batch:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from hdfsd.base.errors import StandbyError, ensure
+from hdfsd.base.errors import InvariantBroken, StandbyError
 from hdfsd.base.ids import NamespaceInfo, TxId
 from hdfsd.blocks.manager import BlockManager
 from hdfsd.editlog import codec
@@ -100,7 +100,8 @@ class NameNodeState:
 
     def replay(self, op: EditOp, txid: TxId, now_ms: int) -> None:
         """Applies an op that another NameNode committed. Leases are renewed when we take over."""
-        ensure("P4", txid == self.applied_txid + 1, f"txid {txid} after {self.applied_txid}")
+        if txid != self.applied_txid + 1:
+            raise InvariantBroken(f"P4: txid {txid} after {self.applied_txid}")
         self._apply(op, 0)
         self.applied_txid = txid
         client_id = getattr(op, "client_id", b"")
