@@ -290,6 +290,10 @@ async def write_and_crash(cluster: Cluster, *, crash_after: int) -> None:
     await journal.finalize_segment(TxId(1), TxId(100))
     await journal.start_segment(TxId(101))
     await journal.write(TxId(101), crash_after - 100, frames(101, crash_after))
+    # A majority has it. Before the crash all shall: what only some have proves nothing to a reader.
+    async with asyncio.timeout(30):
+        while any(row.acked_txid < crash_after for row in journal.health()):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     await journal.close()
     await http.close()
 
