@@ -391,14 +391,16 @@ class Acceptor:
         first = TxId(request.txid)
         self._abort(effects)
         self._check_startable(first)
-        epoch = Epoch(request.reqInfo.epoch)
-        if self.state.writer_epoch != epoch:
-            effects.append(PersistWriterEpoch(epoch))
-            self.state.writer_epoch = epoch
         # Nobody starts a segment whose recovery could still succeed.
         self._drop_accepted(first, effects)
         effects.append(OpenSegment(first, request.layoutVersion))
         self.state.segments[first] = Segment(first, None, False)
+        # Behind the emptied file: else a crash between the two would leave what another writer
+        # wrote as if this epoch had written it.
+        epoch = Epoch(request.reqInfo.epoch)
+        if self.state.writer_epoch != epoch:
+            effects.append(PersistWriterEpoch(epoch))
+            self.state.writer_epoch = epoch
         self.open_first = first
         self.next_txid = first
         return qjournal.StartLogSegmentResponseProto()

@@ -350,9 +350,9 @@ def test_starting_a_segment() -> None:
     writer = Writer(journal, 2)
     effects = writer.send("start_log_segment", txid=1, layoutVersion=-66)
     assert effects[:-1] == [
-        PersistWriterEpoch(Epoch(2)),
         DropAccepted(TxId(1)),
         OpenSegment(TxId(1), -66),
+        PersistWriterEpoch(Epoch(2)),
     ]
     effects = writer.send("start_log_segment", txid=1, layoutVersion=-67)
     assert effects[:-1] == [CloseSegment(TxId(1), trim=False), OpenSegment(TxId(1), -67)]
