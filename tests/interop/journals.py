@@ -49,6 +49,8 @@ TAILING = {
     "dfs.qjournal.write-txns.timeout.ms": "5000",
     # Hadoop's client knocks ten seconds long at a port where nobody listens.
     "ipc.client.connect.max.retries": "1",
+    # It keeps connections to processes that are gone, and fails the first call to their successor.
+    "ipc.client.connection.maxidletime": "100",
 }
 
 T = TypeVar("T")
