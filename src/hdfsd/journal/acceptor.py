@@ -702,11 +702,6 @@ class Acceptor:
         """The store says: all appends up to `last_txid` are durable."""
         self.durable_txid = max(self.durable_txid, last_txid)
 
-    @property
-    def lag_txns(self) -> int:
-        """Committed transactions that are missing here (Hadoop's CurrentLagTxns)."""
-        return max(self.state.committed - self.durable_txid, 0)
-
     def describe(self) -> str:
         """One line for transcripts: epochs, segments, accepted recoveries."""
         parts = [f"promised={self.state.promised} writer={self.state.writer_epoch}"]

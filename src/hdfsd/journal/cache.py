@@ -23,6 +23,11 @@ class EditsCache:
         self._runs: deque[Run] = deque()
         self._layout_version = 0
 
+    @property
+    def first_txid(self) -> TxId:
+        """The oldest transaction in it; 0 when it is empty."""
+        return self._runs[0].first_txid if self._runs else TxId(0)
+
     def store(self, run: Run, layout_version: int) -> None:
         """Adds a batch that is durable; a gap or another layout version empties it first."""
         follows = not self._runs or run.first_txid == self._runs[-1].last_txid + 1

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from hdfsd.base.errors import HdfsdError, IOFault, RemoteFault
+from hdfsd.base.errors import EditsCacheMiss, HdfsdError, IOFault, RemoteFault
 from hdfsd.base.ids import INVALID_TXID, TxId
 from hdfsd.editlog.frames import Run
 from hdfsd.journal.acceptor import (
@@ -29,6 +29,7 @@ from hdfsd.journal.acceptor import (
     SetAside,
 )
 from hdfsd.journal.cache import EditsCache
+from hdfsd.journal.metrics import JournalMetrics
 from hdfsd.journal.store import JournalStore
 from hdfsd.wire.messages import Message, qjournal
 
@@ -89,6 +90,7 @@ class Journal:
         self.is_own_url: Callable[[str], bool] = lambda url: False
         """Whether a URL that a writer gives for fetching is this very JournalNode."""
         self.sync_status = SyncStatus()
+        self.metrics = JournalMetrics()
         self._lagging_since_ms: int | None = None
         self._cache = cache
         self._acceptor: Acceptor | None = None
@@ -149,9 +151,15 @@ class Journal:
         """Durable transactions from memory, with a segment header. Raises RemoteFault."""
         if self._cache is None:
             raise IOFault(TAILING_OFF)
-        if self.acceptor.nothing_newer(since_txid):
-            return 0, b""
-        return self._cache.retrieve(since_txid, max_txns)
+        count, data = 0, b""
+        if not self.acceptor.nothing_newer(since_txid):
+            try:
+                count, data = self._cache.retrieve(since_txid, max_txns)
+            except EditsCacheMiss:
+                self.metrics.missed(max(self._cache.first_txid - since_txid, 0))
+                raise
+        self.metrics.served(count, len(data))
+        return count, data
 
     async def close(self) -> None:
         """Stops after the request at work; those that wait are not answered."""
@@ -225,6 +233,7 @@ class Journal:
                         self.store.append(effect)
                         written.append(effect)
                         size += len(effect.data)
+                        self._count(effect)
                     elif isinstance(effect, NoteCommitted):
                         self.store.note_committed(effect.txid)
                     elif isinstance(effect, Reply | Refuse):
@@ -240,10 +249,20 @@ class Journal:
         for answer in answers:
             answer()
 
+    def _count(self, batch: Append) -> None:
+        lagging = batch.last_txid <= self.acceptor.state.committed
+        count = batch.last_txid - batch.first_txid + 1
+        self.metrics.wrote(count, len(batch.data), lagging=lagging)
+
     async def _sync(self, written: list[Append]) -> None:
         if not written:
             return
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
         await self.store.sync()
+        micros = int((loop.time() - begun_s) * 1_000_000)
+        self.metrics.synced(micros, self.store.clock.now_ms())
+        self.metrics.last_journal_wall_ms = self.store.clock.wall_ms()
         self.acceptor.synced(written[-1].last_txid)
         if self._cache is not None:
             for batch in written:

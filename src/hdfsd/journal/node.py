@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
@@ -39,7 +38,9 @@ class JournalNode:
         fetch_bandwidth: int = 0,
     ) -> None:
         """`edits_dir_of`: base directory by journal id; `cache_bytes` None: no tailing."""
+        self.rpc_address = Address("", 0)
         self.http_address = Address("", 0)
+        self.started_wall_ms = clock.wall_ms()
         self.is_own_host: Callable[[str], bool] = lambda host: host == self.http_address.host
         self._edits_dir_of = edits_dir_of
         self._disk = disk
@@ -108,39 +109,9 @@ class JournalNode:
         """The journal from now on known by its id: it is about to get a directory."""
         return self._journals.setdefault(journal.journal_id, journal)
 
-    def status(self) -> Mapping[str, Mapping[str, object]]:
-        """One row per journal, for /jmx and metrics."""
-        return {
-            journal_id: self._row(journal) for journal_id, journal in sorted(self._journals.items())
-        }
-
-    def _row(self, journal: Journal) -> Mapping[str, object]:
-        if not journal.is_open:
-            return {"Formatted": "unknown"}
-        acceptor = journal.acceptor
-        return {
-            "Formatted": str(acceptor.state.storage is not None).lower(),
-            "LastPromisedEpoch": acceptor.state.promised,
-            "LastWriterEpoch": acceptor.state.writer_epoch,
-            "LastWrittenTxId": acceptor.durable_txid,
-            "CommittedTxId": acceptor.state.committed,
-            "CurrentLagTxns": acceptor.lag_txns,
-        }
-
-    def beans(self) -> str:
-        """The MBeans that Hadoop's JournalNode shows under /jmx, as JSON."""
-        status = self.status()
-        formatted = {name: {"Formatted": row["Formatted"]} for name, row in status.items()}
-        beans: list[Mapping[str, object]] = [
-            {
-                "name": "Hadoop:service=JournalNode,name=JournalNodeInfo",
-                "JournalsStatus": json.dumps(formatted, separators=(",", ":")),
-            }
-        ]
-        for name, row in status.items():
-            bean = {"name": f"Hadoop:service=JournalNode,name=Journal-{name}"}
-            beans.append({**bean, **{k: v for k, v in row.items() if k != "Formatted"}})
-        return json.dumps({"beans": beans}, indent=2)
+    def journals(self) -> Mapping[str, Journal]:
+        """Those that are kept, by id."""
+        return dict(sorted(self._journals.items()))
 
     async def close(self) -> None:
         for journal in self._journals.values():

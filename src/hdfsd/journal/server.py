@@ -74,6 +74,7 @@ class JournalNodeServer:
         self.node.is_own_host = self._is_own_host
         await self.node.open_all((settings.edits_dir, *settings.edits_dirs.values()))
         await self.rpc.start(ports.network, settings.rpc_bind)
+        self.node.rpc_address = Address(settings.rpc.host, self.rpc.address.port)
         log.info(
             "JournalNode up: RPC at %s, HTTP at %s, journals in %s",
             self.rpc.address,

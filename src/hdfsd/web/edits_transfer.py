@@ -1,4 +1,4 @@
-"""Driver. GET /getJournal: segments of a JournalNode as they lie, for peers and readers.
+"""Driver. The HTTP address of a JournalNode: its segments as they lie, for peers and readers.
 
 Statuses and headers: wire fact journal-http.md section 2 (GetJournalEditServlet).
 """
@@ -14,9 +14,9 @@ from hdfsd.journal.journal import Journal
 from hdfsd.journal.node import JournalNode
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.http import FileBody, HttpRequest, HttpResponse
+from hdfsd.web.journalnode_pages import JMX, METRICS, JournalNodePages
 
 GET_JOURNAL = "/getJournal"
-JMX = "/jmx"
 
 
 class EditsTransfer:
@@ -25,6 +25,8 @@ class EditsTransfer:
     def __init__(self, node: JournalNode, clock: Clock) -> None:
         self._node = node
         self._clock = clock
+        pages = JournalNodePages(node, clock)
+        self._pages = {JMX: pages.jmx, METRICS: pages.metrics}
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """The handler for all paths of a JournalNode's HTTP address."""
@@ -32,9 +34,9 @@ class EditsTransfer:
             return _error(405, "only GET is served here")
         if request.path == GET_JOURNAL:
             return await self.get_journal(request)
-        if request.path == JMX:
-            content = {"Content-Type": "application/json; charset=utf8"}
-            return HttpResponse(200, content, self._node.beans().encode())
+        page = self._pages.get(request.path)
+        if page is not None:
+            return page(request)
         return _error(404, f"nothing at {request.path}")
 
     async def get_journal(self, request: HttpRequest) -> HttpResponse:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +40,7 @@ def test_journals_are_found_again(tmp_path: Path) -> None:
         (tmp_path / ".hidden").mkdir()
         node = node_of(tmp_path)
         await node.open_all((str(tmp_path),))
-        assert list(node.status()) == ["ns1", "ns2"]
+        assert list(node.journals()) == ["ns1", "ns2"]
         ids = [node.journal(j).acceptor.check_formatted().namespace_id for j in ("ns1", "ns2")]
         assert ids == [100, 101]
         assert node.journal("ns1") is node.journal("ns1")
@@ -53,7 +52,7 @@ def test_journals_are_found_again(tmp_path: Path) -> None:
 def test_an_unknown_id_is_not_kept(tmp_path: Path) -> None:
     node = node_of(tmp_path)
     assert node.journal("ns9") is not node.journal("ns9")
-    assert node.status() == {}
+    assert node.journals() == {}
     for bad in ("", "../x", "a/b"):
         with pytest.raises(IllegalArgument):
             node.journal(bad)
@@ -67,9 +66,9 @@ def test_a_damaged_journal_leaves_the_others_alone(tmp_path: Path) -> None:
         (tmp_path / "bad/current/VERSION").write_text("nonsense")
         node = node_of(tmp_path)
         await node.open_all((str(tmp_path),))
-        assert {name: row["Formatted"] for name, row in node.status().items()} == {
-            "bad": "unknown",
-            "good": "true",
+        assert {name: journal.is_open for name, journal in node.journals().items()} == {
+            "bad": False,
+            "good": True,
         }
         await node.close()
 
@@ -83,25 +82,6 @@ def test_a_journal_in_use_stops_the_start(tmp_path: Path) -> None:
         await format_journals(node, "ns1")
         with pytest.raises(StorageError, match="in use"):
             await node_of(tmp_path, disk).open_all((str(tmp_path),))
-        await node.close()
-
-    asyncio.run(story())
-
-
-def test_beans(tmp_path: Path) -> None:
-    async def story() -> None:
-        node = node_of(tmp_path)
-        await format_journals(node, "ns1")
-        await node.journal("ns1").open()
-        info, row = json.loads(node.beans())["beans"]
-        assert info["name"] == "Hadoop:service=JournalNode,name=JournalNodeInfo"
-        assert json.loads(info["JournalsStatus"]) == {"ns1": {"Formatted": "true"}}
-        assert row["name"] == "Hadoop:service=JournalNode,name=Journal-ns1"
-        assert (row["LastPromisedEpoch"], row["LastWrittenTxId"], row["CurrentLagTxns"]) == (
-            0,
-            0,
-            0,
-        )
         await node.close()
 
     asyncio.run(story())
