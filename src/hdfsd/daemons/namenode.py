@@ -44,10 +44,15 @@ def name_node(settings: NameNodeSettings, world: World, user: str) -> NameNodeSe
     )
 
 
+YOUNG_OBJECTS_MAX = 10_000
+
+
 def _keep_for_good() -> None:
-    # The collector must not walk what was loaded again and again (D12).
+    # The collector must not walk what was loaded again and again (D12), nor the calls in flight,
+    # of which there are more than its first threshold by default.
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS_MAX, *gc.get_threshold()[1:])
 
 
 async def serve(settings: NameNodeSettings, world: World, user: str) -> None:

@@ -40,6 +40,8 @@ class EditsChunk:
     count: int
     data: bytes
     layout_version: int
+    is_end: bool = False
+    """Nothing newer was durable when it was read, as far as the journals told."""
 
     @property
     def last_txid(self) -> TxId:

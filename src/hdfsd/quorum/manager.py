@@ -560,7 +560,8 @@ class QuorumJournal:
         if tail.run is None:
             return EditsChunk(since_txid, 0, b"", NAMENODE_LAYOUT_VERSION)
         layout_version = _layout_version(votes.answers.values())
-        return EditsChunk(since_txid, tail.run.count, tail.run.data, layout_version)
+        count = tail.run.count
+        return EditsChunk(since_txid, count, tail.run.data, layout_version, is_end=count < max_txns)
 
     async def _from_segments(self, since_txid: TxId, max_txns: int) -> EditsChunk:
         """From segment files over HTTP."""

@@ -47,7 +47,7 @@ class Tailer:
         pause_ms = self._settings.period_ms
         while True:
             try:
-                applied = await self.catch_up()
+                applied = await self.catch_up(to_the_last=False)
             except (QuorumLost, LinkError, RemoteFault) as error:
                 log.warning("cannot read the journal: %s", error)
                 applied = 0
@@ -60,8 +60,13 @@ class Tailer:
             return self._settings.period_ms
         return min(max(pause_ms, 1) * 2, self._settings.backoff_max_ms)
 
-    async def catch_up(self) -> int:
-        """Applies all that is durable now; returns how many transactions that was."""
+    async def catch_up(self, *, to_the_last: bool = True) -> int:
+        """Applies all that is durable now; returns how many transactions that was.
+
+        `to_the_last`: asks until there is nothing more. Else it is enough that there was nothing
+        more a moment ago: under a steady stream of edits there is always something more, and
+        asking for a few at a time costs the journals more than their writer does.
+        """
         total = 0
         while True:
             next_txid = TxId(self._applied_txid() + 1)
@@ -80,3 +85,6 @@ class Tailer:
             ):
                 await asyncio.sleep(0)
             total += self._applied_txid() + 1 - next_txid
+            if chunk.is_end and not to_the_last:
+                self._on_caught_up()
+                return total

@@ -156,7 +156,8 @@ class MemoryJournal:
             raise CorruptData("the journal", None, f"transaction {since_txid} is missing")
         txids = [t for t in sorted(frames) if t >= since_txid][:max_txns]
         data = b"".join(frames[txid] for txid in txids)
-        return EditsChunk(since_txid, len(txids), data, NAMENODE_LAYOUT_VERSION)
+        count = len(txids)
+        return EditsChunk(since_txid, count, data, NAMENODE_LAYOUT_VERSION, is_end=count < max_txns)
 
     async def newest_txid(self) -> TxId:
         return self.content.newest

@@ -97,6 +97,19 @@ def test_catching_up_takes_as_many_calls_as_it_needs() -> None:
     play(story)
 
 
+def test_a_steady_stream_is_read_once_a_period() -> None:
+    async def story(standby: Standby) -> None:
+        standby.write(8)
+        assert await standby.tailer.catch_up(to_the_last=False) == 8
+        # The third answer was not full: that was all there was.
+        assert [since for _, since in standby.reader.asked] == [1, 4, 7]
+        assert standby.caught_up == 1
+        assert await standby.tailer.catch_up(to_the_last=False) == 0
+        assert standby.caught_up == 2
+
+    play(story)
+
+
 def test_only_what_is_durable_is_applied() -> None:
     async def story(standby: Standby) -> None:
         standby.write(2)
