@@ -336,7 +336,7 @@ class ClientFiles:
     ) -> client_namenode.RenewLeaseResponseProto:
         desk = self._desk
         desk.refuse_in_safe_mode(f"Cannot renew lease for {request.clientName}")
-        desk.state.namespace.leases.renew(request.clientName, desk.clock.wall_ms())
+        desk.state.namespace.leases.renew(request.clientName, desk.clock.now_ms())
         return client_namenode.RenewLeaseResponseProto()
 
     def recover_lease(

@@ -76,7 +76,10 @@ class Desk:
 
     def request(self, call: Call) -> Request:
         """What `namespace.mutate` needs to know of a call."""
-        return Request(self.who(call.caller), self.clock.wall_ms(), call.client_id, call.call_id)
+        clock = self.clock
+        return Request(
+            self.who(call.caller), clock.wall_ms(), call.client_id, call.call_id, clock.now_ms()
+        )
 
     # --- may it now ---
 
@@ -107,7 +110,7 @@ class Desk:
 
     def commit(self, ops: Sequence[EditOp]) -> None:
         """Applies and logs. Whatever is answered from now on is held until it is durable (P6)."""
-        self.state.commit(ops, self.clock.wall_ms())
+        self.state.commit(ops, self.clock.now_ms())
 
     def remember(self, call: Call, answer: R) -> R:
         """Keeps the answer to an at-most-once call, for its retry (P4)."""

@@ -215,7 +215,7 @@ class Lifecycle:
         self._tasks.start("confirm", committer.watch())
 
     async def _renew_leases(self) -> None:
-        self._state.namespace.leases.renew_all(self._clock.wall_ms())
+        self._state.namespace.leases.renew_all(self._clock.now_ms())
 
     async def _claim_blocks(self) -> None:
         work = self._state.blocks.become_active(self._clock.now_ms())

@@ -49,7 +49,7 @@ class Monitors:
             await asyncio.sleep(self._settings.lease.recheck_ms / 1000)
             if self._state.blocks.safe_mode.active:
                 continue
-            for holder, inode_ids in leases.hard_expired(self._clock.wall_ms()):
+            for holder, inode_ids in leases.hard_expired(self._clock.now_ms()):
                 log.info("the lease of %s is past its hard limit", holder)
                 for inode_id in inode_ids:
                     try:
@@ -60,16 +60,16 @@ class Monitors:
                     await asyncio.sleep(0)
 
     def _release(self, inode_id: InodeId) -> None:
-        state, now_ms = self._state, self._clock.wall_ms()
+        state, now_ms = self._state, self._clock.now_ms()
         if not state.namespace.has(inode_id) or state.namespace.writer_of(inode_id) is None:
             return
-        plan = mutate.release_lease(state.namespace, now_ms, inode_id, state.blocks)
+        plan = mutate.release_lease(state.namespace, self._clock.wall_ms(), inode_id, state.blocks)
         state.commit(plan.ops, now_ms)
         if plan.recovery is not None:
             state.blocks.start_recovery(
                 plan.recovery.block.block_id,
                 plan.recovery.recovery_id,
-                self._clock.now_ms(),
+                now_ms,
                 new_length=plan.recovery.new_length,
             )
 

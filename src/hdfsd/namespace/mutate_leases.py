@@ -61,7 +61,7 @@ def take_over(
     if holder is None:
         raise AlreadyBeingCreated(f"{text}the file is under construction but no leases found.")
     owner = f"{record.client_name} on {record.client_machine}"
-    if ns.leases.soft_expired(holder, request.now_ms):
+    if ns.leases.soft_expired(holder, request.lease_ms):
         plan = release(ns, request.now_ms, row, holder, blocks)
         if plan.result:
             return plan._replace(again=True)

@@ -21,8 +21,11 @@ class Request(NamedTuple):
 
     who: Principal
     now_ms: int
+    """Wall time, for the times of inodes."""
     client_id: bytes = b""
     call_id: int = -2
+    lease_ms: int = 0
+    """Time for leases, which does not jump: a clock set forward must not expire them."""
 
 
 class BlockStates(Protocol):

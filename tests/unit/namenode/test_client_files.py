@@ -273,6 +273,14 @@ def test_an_expired_lease_is_taken_over_in_one_call() -> None:
     assert len(desktop.state.namespace.leases.files_of("c2")) == 1
 
 
+def test_a_clock_that_is_set_forward_expires_no_lease() -> None:
+    desktop = opened()
+    desktop.clock.jumped_ms = SOFT_LIMIT_MS * 100
+    with pytest.raises(AlreadyBeingCreated):
+        desktop.ask("create", create_request("/f", client="c2"), call_id=2)
+    assert len(desktop.state.namespace.leases.files_of("c1")) == 1
+
+
 # --- blocks ---
 
 

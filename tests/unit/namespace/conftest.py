@@ -71,7 +71,7 @@ class World:
         self.bob = Principal("bob", frozenset({"guests"}))
 
     def request(self, who: Principal | None = None) -> Request:
-        return Request(who or self.hdfs, self.now_ms)
+        return Request(who or self.hdfs, self.now_ms, lease_ms=self.now_ms)
 
     def apply(self, ops: Sequence[EditOp] | None) -> list[Effect]:
         effects: list[Effect] = []

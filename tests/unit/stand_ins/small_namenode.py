@@ -86,12 +86,14 @@ class Groups:
 class HandClock:
     def __init__(self) -> None:
         self.ms = 1_000_000
+        self.jumped_ms = 0
+        """How far somebody has set the wall clock forward."""
 
     def now_ms(self) -> int:
         return self.ms
 
     def wall_ms(self) -> int:
-        return EPOCH_MS + self.ms
+        return EPOCH_MS + self.ms + self.jumped_ms
 
 
 class FrameLog:
