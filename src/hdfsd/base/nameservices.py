@@ -48,6 +48,19 @@ class JournalAddress:
     journal_id: str
     nodes: tuple[Address, ...]
 
+    def describe(self) -> str:
+        return f"QJM to [{', '.join(map(str, self.nodes))}]"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedDirectory:
+    """`file:///path`: a directory that all NameNodes of the nameservice reach, on a NAS say."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"shared edits directory {self.path}"
+
 
 def nameservice_ids(conf: Configuration) -> tuple[str, ...]:
     """All nameservices; `("",)` when none is configured."""
@@ -123,21 +136,36 @@ def local_namenode(conf: Configuration, is_local: LocalHost) -> tuple[str, str]:
     return candidates[0]
 
 
-def journal_of(conf: Configuration, nameservice: str, node_id: str) -> JournalAddress | None:
-    """The shared journal of a nameservice, or None. Raises NotBuilt for a shared directory."""
+def journal_of(
+    conf: Configuration, nameservice: str, node_id: str
+) -> JournalAddress | SharedDirectory | None:
+    """The shared journal of a nameservice, or None."""
     key = "dfs.namenode.shared.edits.dir"
     uri = conf.scoped(nameservice, node_id).get(key)
-    return None if uri is None else parse_journal_uri(key, uri)
+    return None if uri is None else parse_shared_edits(key, uri)
+
+
+def parse_shared_edits(key: str, uri: str) -> JournalAddress | SharedDirectory:
+    """Raises ConfigError naming `key`, NotBuilt for other schemes than qjournal and file."""
+    if uri.startswith("qjournal:"):
+        return parse_journal_uri(key, uri)
+    if not uri.startswith(("file:", "/")):
+        raise NotBuilt(
+            f"{key}={uri!r}: such shared edits are not built: use"
+            " qjournal://host:8485;host:8485;host:8485/journal-id or file:///shared/directory"
+        )
+    path = unquote(urlsplit(uri).path) if uri.startswith("file:") else uri
+    if not path.startswith("/") or path.strip("/") == "" or "," in path:
+        raise ConfigError(f"{key}={uri!r}: write one absolute directory, file:///shared/directory")
+    return SharedDirectory(path.rstrip("/"))
 
 
 def parse_journal_uri(key: str, uri: str) -> JournalAddress:
-    """Raises ConfigError naming `key`, NotBuilt for other schemes than qjournal."""
-    scheme, separator, rest = uri.partition("://")
+    """Raises ConfigError naming `key`."""
+    scheme, _, rest = uri.partition("://")
     if scheme != "qjournal":
-        kind = f"{scheme}://" if separator else "a directory"
-        raise NotBuilt(
-            f"{key}={uri!r}: shared edits in {kind} are not built:"
-            " use qjournal://host:8485;host:8485;host:8485/journal-id"
+        raise ConfigError(
+            f"{key}={uri!r}: write qjournal://host:8485;host:8485;host:8485/journal-id"
         )
     hosts, _, path = rest.partition("/")
     journal_id = unquote(path).strip("/")

@@ -20,6 +20,7 @@ from hdfsd.base.nameservices import (
     JournalAddress,
     LocalHost,
     NameNodeAddresses,
+    SharedDirectory,
     journal_of,
     local_namenode,
     namenode,
@@ -333,7 +334,7 @@ class NameNodeSettings:
     edits_dirs: tuple[str, ...]
     edits_dirs_required: tuple[str, ...]
     edits_dirs_min: int
-    journal: JournalAddress | None
+    journal: JournalAddress | SharedDirectory | None
     quorum: QuorumSettings
     automatic_failover: bool
     allow_stale_reads: bool
@@ -788,7 +789,7 @@ def _journals(conf: Configuration) -> tuple[JournalAddress, ...]:
     for nameservice in nameservice_ids(conf):
         for node_id in namenode_ids(conf, nameservice):
             journal = journal_of(conf, nameservice, node_id)
-            if journal is not None:
+            if isinstance(journal, JournalAddress):
                 found.setdefault(journal.journal_id, journal)
     return tuple(found.values())
 

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 from hdfsd.base.config import Configuration
 from hdfsd.base.errors import ConfigError
-from hdfsd.base.nameservices import journal_of, namenode_ids, namenodes, nameservice_ids
+from hdfsd.base.nameservices import (
+    JournalAddress,
+    journal_of,
+    namenode_ids,
+    namenodes,
+    nameservice_ids,
+)
 from hdfsd.io.site import configuration_of
 
 USAGE = """hdfsd getconf [-D key=value] ...
@@ -65,5 +71,6 @@ def _journalnode_hosts(conf: Configuration) -> list[str]:
     for nameservice in nameservice_ids(conf):
         for node_id in namenode_ids(conf, nameservice):
             journal = journal_of(conf, nameservice, node_id)
-            found += [address.host for address in journal.nodes] if journal else []
+            if isinstance(journal, JournalAddress):
+                found += [address.host for address in journal.nodes]
     return list(dict.fromkeys(found))

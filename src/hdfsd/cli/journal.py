@@ -13,7 +13,7 @@ import uvloop
 from hdfsd.base.config import Configuration
 from hdfsd.base.errors import ConfigError
 from hdfsd.base.ids import Address
-from hdfsd.base.nameservices import JOURNALNODE_RPC_PORT, parse_journal_uri
+from hdfsd.base.nameservices import JOURNALNODE_RPC_PORT, SharedDirectory, parse_shared_edits
 from hdfsd.cli.journal_sources import Directory, Host, Source, look_at
 from hdfsd.editlog.checkup import SegmentReport
 from hdfsd.io.site import configuration_of, current_user
@@ -92,11 +92,11 @@ def sources_of(words: Words, conf: Configuration) -> list[Source]:
 
 
 def _sources(text: str, journal_id: str | None) -> Sequence[Source]:
-    if text.startswith("qjournal://"):
-        journal = parse_journal_uri(SHARED_EDITS, text)
+    if text.startswith(("qjournal:", "file:")):
+        journal = parse_shared_edits(SHARED_EDITS, text)
+        if isinstance(journal, SharedDirectory):
+            return [Directory(journal.path)]
         return [Host(node, journal.journal_id) for node in journal.nodes]
-    if text.startswith("file:"):
-        return [Directory(text.removeprefix("file:").removeprefix("//"))]
     if "/" in text or os.path.isdir(text):
         return [Directory(text)]
     if journal_id is None:

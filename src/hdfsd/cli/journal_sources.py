@@ -110,6 +110,9 @@ def _read_current(journal: NodeId, current: str) -> JournalContent:
             accepted=_read_accepted(current),
             learning_until=TxId(_read_long(current, layout.LEARNING_UNTIL)) or None,
         )
+    else:
+        # A shared directory has that file too.
+        content = replace(content, committed_txid=_read_committed(current))
     chosen = _segments(names, content.accepted or {})
     reports = [_check(os.path.join(current, name), file) for file, name in chosen]
     return replace(content, segments=tuple(reports), notes=tuple(_notes(names)))

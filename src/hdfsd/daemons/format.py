@@ -110,7 +110,7 @@ async def format_namenode(
     journal = open_journal(settings, info, world, user) if settings.journal else None
     existing = [f"Storage Directory {d}" for d in storage.has_data()]
     if journal is not None and settings.journal is not None and await journal.has_data():
-        existing.append(f"QJM to [{', '.join(map(str, settings.journal.nodes))}]")
+        existing.append(settings.journal.describe())
     if not _may_destroy(existing, options):
         return 1
     storage.lock()

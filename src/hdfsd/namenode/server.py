@@ -19,7 +19,7 @@ from hdfsd.namenode.loader import load_image, replay_local
 from hdfsd.namenode.local_edits import LocalEdits
 from hdfsd.namenode.monitors import Monitors
 from hdfsd.namenode.peer_service import PeerService
-from hdfsd.namenode.shared_journal import open_journal
+from hdfsd.namenode.shared_journal import open_journal, tell_what_it_needs
 from hdfsd.namenode.state import NameNodeState
 from hdfsd.namenode.storage import NameStorage
 from hdfsd.namenode.views import block_settings, new_namespace
@@ -80,6 +80,7 @@ class NameNodeServer:
     async def startup(self) -> None:
         """Loads, opens the addresses, becomes standby. Raises StorageError or ConfigError."""
         settings, ports, storage = self._settings, self._ports, self._storage
+        tell_what_it_needs(settings)
         storage.lock()
         info = storage.read_info()
         self.state = state = load_image(

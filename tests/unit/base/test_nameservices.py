@@ -9,13 +9,14 @@ from hdfsd.base.errors import ConfigError, NotBuilt
 from hdfsd.base.ids import Address
 from hdfsd.base.nameservices import (
     JournalAddress,
+    SharedDirectory,
     journal_of,
     local_namenode,
     namenode,
     namenode_ids,
     namenodes,
     nameservice_ids,
-    parse_journal_uri,
+    parse_shared_edits,
 )
 
 HA = {
@@ -105,6 +106,12 @@ def test_the_journal() -> None:
     assert journal_of(conf_of({}), "", "") is None
 
 
+@pytest.mark.parametrize("uri", ["file:///mnt/nfs/a%20b", "file:/mnt/nfs/a b/", "/mnt/nfs/a b"])
+def test_a_shared_directory(uri: str) -> None:
+    conf = conf_of(HA | {"dfs.namenode.shared.edits.dir": uri})
+    assert journal_of(conf, "ns", "nn1") == SharedDirectory("/mnt/nfs/a b")
+
+
 BAD_URIS = [
     ("qjournal://", ConfigError, "write qjournal://"),
     ("qjournal:///ns", ConfigError, "write qjournal://"),
@@ -113,13 +120,16 @@ BAD_URIS = [
     ("qjournal://h:1/a/b", ConfigError, "write qjournal://"),
     ("qjournal://h:port/ns", ConfigError, "is no port number"),
     ("qjournal://h:1;h:1;g:1/ns", ConfigError, "named twice"),
-    ("file:///mnt/nfs", NotBuilt, "shared edits in file:// are not built"),
-    ("/mnt/nfs", NotBuilt, "shared edits in a directory are not built"),
+    ("s3://bucket/edits", NotBuilt, "such shared edits are not built"),
+    ("mnt/nfs", NotBuilt, "such shared edits are not built"),
+    ("file:///", ConfigError, "write one absolute directory"),
+    ("file:edits", ConfigError, "write one absolute directory"),
+    ("/mnt/a,/mnt/b", ConfigError, "write one absolute directory"),
 ]
 
 
 @pytest.mark.parametrize(("uri", "kind", "cause"), BAD_URIS)
 def test_journals_that_can_not_be(uri: str, kind: type[Exception], cause: str) -> None:
     with pytest.raises(kind, match=cause) as caught:
-        parse_journal_uri("dfs.key", uri)
+        parse_shared_edits("dfs.key", uri)
     assert str(caught.value).startswith(f"dfs.key={uri!r}")
