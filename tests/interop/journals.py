@@ -84,6 +84,8 @@ class JournalNodes:
         ports = free_ports(2 * len(kinds))
         self.ports = {name: (ports[2 * i], ports[2 * i + 1]) for i, name in enumerate(kinds)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.more: dict[str, str] = {}
+        """Settings of all of them, beside those that are always there."""
 
     def address(self, name: str) -> Address:
         return Address(HOST, self.ports[name][0])
@@ -116,7 +118,7 @@ class JournalNodes:
             "dfs.journalnode.edits.dir": str(self.edits_dir(name)),
         }
         core = {"hadoop.tmp.dir": str(self.root / "tmp" / name)}
-        conf = write_conf(self.root / "conf" / name, core, TAILING | own)
+        conf = write_conf(self.root / "conf" / name, core, TAILING | self.more | own)
         if self.kind_of[name] == HADOOP:
             command = self.hadoop.command(conf, JOURNALNODE)
         else:

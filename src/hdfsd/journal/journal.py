@@ -113,7 +113,8 @@ class Journal:
         state = await self.store.load()
         if self._acceptor is None:
             self._acceptor = Acceptor(self.journal_id, self.store.root, state)
-            log.info("journal %s: %s", self.journal_id, self._acceptor.describe())
+            if state.storage is not None:
+                log.info("journal %s: %s", self.journal_id, self._acceptor.describe())
 
     @property
     def lag_txns(self) -> int:

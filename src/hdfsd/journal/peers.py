@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -18,9 +19,10 @@ from hdfsd.wire.messages import Message, qjournal
 from hdfsd.wire.services import INTER_QJOURNAL_PROTOCOL, QJOURNAL_PROTOCOL
 
 MANIFEST_SEGMENTS_MAX = 1_000_000
+REFUSAL_BYTES_MAX = 1 << 16
 _FOREIGN = StorageInfo(NAMENODE_LAYOUT_VERSION, 0, 0, "hdfsd-asks-who-you-are")
 _IDENTITY = re.compile(r"This node has namespaceId '(-?\d+) and clusterId '([^']+)'")
-"""GetJournalEditServlet's refusal of a foreign caller, the quote missing as Hadoop's is."""
+"""GetJournalEditServlet's refusal of a foreign caller, in the page of it; the quote is missing."""
 
 
 class Peer:
@@ -101,8 +103,13 @@ class Peer:
         url = self._get_journal(http_url, TxId(1), _FOREIGN)
         timeout_ms = self._timeout_ms
         reply = await self._http.request("GET", url, connect_ms=timeout_ms, read_ms=timeout_ms)
-        await reply.close()
-        match = _IDENTITY.search(reply.reason)
+        text = b""
+        try:
+            async for chunk in reply.chunks():
+                text = (text + chunk)[:REFUSAL_BYTES_MAX]
+        finally:
+            await reply.close()
+        match = _IDENTITY.search(unescape(text.decode(errors="replace")))
         if reply.status != 403 or match is None:
             raise IOFault(f"{url}: HTTP {reply.status} {reply.reason}: it does not say who it is")
         ctime = await self._ask("getJournalCTime", qjournal.GetJournalCTimeRequestProto)
