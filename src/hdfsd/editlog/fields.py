@@ -27,6 +27,7 @@ from hdfsd.editlog.ops import (
 )
 from hdfsd.wire.messages import DecodeError, Message
 from hdfsd.wire.messages import editlog as editlog_messages
+from hdfsd.wire.strings import bad_string
 
 MALFORMED = (struct.error, IndexError, ValueError, OverflowError, DecodeError)
 """What a reader may raise (UnicodeDecodeError is a ValueError)."""
@@ -273,6 +274,8 @@ def _parse(kind: type[M], raw: bytes) -> M:
     message = kind.FromString(raw)
     if not message.IsInitialized():
         raise ValueError(f"{kind.DESCRIPTOR.name} without its required fields")
+    if field := bad_string(message, raw):
+        raise ValueError(f"{field} of {kind.DESCRIPTOR.name} is not UTF-8")
     return message
 
 

@@ -395,6 +395,8 @@ class Acceptor:
         self._drop_accepted(first, effects)
         effects.append(OpenSegment(first, request.layoutVersion))
         self.state.segments[first] = Segment(first, None, False)
+        # Its opening transaction may have been durable before it was started anew.
+        self.durable_txid = self.state.highest_txid
         # Behind the emptied file: else a crash between the two would leave what another writer
         # wrote as if this epoch had written it.
         epoch = Epoch(request.reqInfo.epoch)
@@ -475,7 +477,8 @@ class Acceptor:
             reply.segmentState.startTxId = first
             reply.segmentState.endTxId = segment.last_txid
             reply.segmentState.isInProgress = not segment.finalized
-        if self.state.committed != INVALID_TXID:
+        # discardSegments(0) leaves -1, which is no transaction and no uint64.
+        if self.state.committed >= 0:
             reply.lastCommittedTxId = self.state.committed
         return reply
 
