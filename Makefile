@@ -7,17 +7,19 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 SEEDS ?= 1000
+FUZZ ?= 30
 DOCS := docs/COVERAGE.md
 
 export HDFSD_HADOOP_LIB ?= $(abspath $(HADOOP)/lib)
 
-.PHONY: help setup check test sim interop bench demo docs lock clean
+.PHONY: help setup check test sim fuzz interop bench demo docs lock clean
 
 help:
 	@echo "make demo     a cluster on this machine, its active NameNode killed, the file read back"
 	@echo "make test     all tests but those that need Java"
 	@echo "make check    format, lint, types, imports, style, unit tests: under a minute"
 	@echo "make sim      SEEDS=$(SEEDS) seeds of the simulator"
+	@echo "make fuzz     FUZZ=$(FUZZ) seconds each: edits and journal requests, guided by coverage"
 	@echo "make interop  tests against Apache Hadoop itself (downloads its jars, needs Java)"
 	@echo "make bench    hdfsd and Apache Hadoop on this machine, as ratios (BENCH=--quick: one round)"
 	@echo "make docs     the generated pages under docs/"
@@ -41,6 +43,9 @@ test: $(READY)
 
 sim: $(READY)
 	$(BIN)/hdfsd sim --seeds $(SEEDS)
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ)
 
 interop: $(READY) $(HADOOP)/lib/.complete
 	scripts/need java default-jre-headless "Apache Hadoop"
