@@ -37,7 +37,7 @@ from hdfsd.wire.messages import qjournal
 from hdfsd.wire.services import QJOURNAL_PROTOCOL
 
 STORAGE = StorageInfo(-67, 4711, 1700000000000, "CID-a")
-DEADLINE_S = 20
+DEADLINE_S = 90
 
 
 def frames(first: int, last: int) -> bytes:
