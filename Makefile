@@ -49,7 +49,7 @@ fuzz: $(READY)
 
 interop: $(READY) $(HADOOP)/lib/.complete
 	scripts/need java default-jre-headless "Apache Hadoop"
-	$(PYTEST) -m interop tests
+	$(PYTEST) -n auto --dist loadfile -m interop tests
 
 $(HADOOP)/lib/.complete: tests/interop/pom.xml
 	scripts/need java default-jre-headless "Apache Hadoop"
