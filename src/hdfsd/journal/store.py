@@ -189,22 +189,9 @@ class JournalStore:
             if file.last_txid is not None:
                 found[file.first_txid] = Segment(file.first_txid, file.last_txid, True)
             elif file.first_txid not in found:
-                await self._make_durable(file.first_txid)
                 last = await self._scan(file.first_txid)
                 found[file.first_txid] = Segment(file.first_txid, last, False)
         return found
-
-    async def _make_durable(self, first_txid: TxId) -> None:
-        """What the process before wrote and did not live to sync is only in the machine's memory.
-
-        It may be the copy that a recovery decides on, and is not written again then (P1).
-        """
-        file = self._disk.open(self._inprogress_path(first_txid))
-        try:
-            await file.sync()
-            await self._disk.sync_dir(self.current)
-        finally:
-            file.close()
 
     async def _scan(self, first_txid: TxId) -> TxId | None:
         """The last good transaction of an in-progress segment; damage behind it is only told."""
