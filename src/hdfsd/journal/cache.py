@@ -44,6 +44,11 @@ class EditsCache:
         self._runs.clear()
         self.size_bytes = 0
 
+    def drop_from(self, first_txid: TxId) -> None:
+        """A segment starts there, maybe anew: what was written from there on is gone."""
+        while self._runs and self._runs[-1].last_txid >= first_txid:
+            self.size_bytes -= len(self._runs.pop().data)
+
     def retrieve(self, since_txid: TxId, max_txns: int) -> tuple[int, bytes]:
         """(count, segment header + frames) from `since_txid` on. Raises EditsCacheMiss."""
         if not self._runs:

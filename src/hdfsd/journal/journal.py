@@ -22,6 +22,7 @@ from hdfsd.journal.acceptor import (
     Append,
     FetchSegment,
     NoteCommitted,
+    OpenSegment,
     Refuse,
     Reply,
     Request,
@@ -208,6 +209,8 @@ class Journal:
                 if isinstance(effect, FetchSegment | SetAside) and self._cache is not None:
                     # What tailers were shown of this segment may be about to be replaced.
                     self._cache.clear()
+                if isinstance(effect, OpenSegment) and self._cache is not None:
+                    self._cache.drop_from(effect.first_txid)
                 await self.store.execute(effect)
                 if isinstance(effect, Rollback):
                     self._forget()

@@ -68,6 +68,7 @@ class JournalStore:
         clock: Clock,
         directory_mode: int = 0o700,
         fetch_timeout_ms: int = 60_000,
+        preallocation_bytes: int = PREALLOCATION_BYTES,
         fetch_bandwidth: int = 0,
     ) -> None:
         self.root = root
@@ -77,6 +78,7 @@ class JournalStore:
         self._disk = disk
         self.clock = clock
         self._mode = directory_mode
+        self._padding_block = _PADDING_BLOCK[:preallocation_bytes]
         self._downloader = Downloader(
             disk=disk,
             http=http,
@@ -189,9 +191,22 @@ class JournalStore:
             if file.last_txid is not None:
                 found[file.first_txid] = Segment(file.first_txid, file.last_txid, True)
             elif file.first_txid not in found:
+                await self._make_durable(file.first_txid)
                 last = await self._scan(file.first_txid)
                 found[file.first_txid] = Segment(file.first_txid, last, False)
         return found
+
+    async def _make_durable(self, first_txid: TxId) -> None:
+        """What the process before wrote and did not live to sync is only in the machine's memory.
+
+        It may be the copy that a recovery decides on, and is not written again then (P1).
+        """
+        file = self._disk.open(self._inprogress_path(first_txid))
+        try:
+            await file.sync()
+            await self._disk.sync_dir(self.current)
+        finally:
+            file.close()
 
     async def _scan(self, first_txid: TxId) -> TxId | None:
         """The last good transaction of an in-progress segment; damage behind it is only told."""
@@ -272,8 +287,8 @@ class JournalStore:
         assert file is not None, "no segment is open"
         data = effect.data
         while len(data) > self._size - self._offset:
-            file.write_at(self._size, _PADDING_BLOCK)
-            self._size += PREALLOCATION_BYTES
+            file.write_at(self._size, self._padding_block)
+            self._size += len(self._padding_block)
         file.write_at(self._offset, data)
         self._offset += len(data)
 
@@ -298,8 +313,8 @@ class JournalStore:
             file = self._disk.create(path)
         self._file = file
         self.layout_version = layout_version
-        file.write_at(0, header(layout_version) + _PADDING_BLOCK[HEADER_BYTES:])
-        self._offset, self._size = HEADER_BYTES, PREALLOCATION_BYTES
+        file.write_at(0, header(layout_version) + self._padding_block[HEADER_BYTES:])
+        self._offset, self._size = HEADER_BYTES, len(self._padding_block)
         await file.sync()
         await self._disk.sync_dir(self.current)
 

@@ -358,6 +358,17 @@ def test_starting_a_segment() -> None:
     assert effects[:-1] == [CloseSegment(TxId(1), trim=False), OpenSegment(TxId(1), -67)]
 
 
+def test_what_was_durable_in_a_segment_that_is_started_anew_is_so_no_more() -> None:
+    journal = acceptor(Segment(TxId(1), TxId(1), False), promised=2, writer=2)
+    writer = Writer(journal, 2)
+    writer.send("start_log_segment", txid=1, layoutVersion=-67)
+    assert journal.durable_txid == 0
+    writer.send("journal", segmentTxnId=1, firstTxnId=1, numTxns=1, records=b"op")
+    assert journal.manifest(TxId(1), True) == []
+    journal.synced(TxId(1))
+    assert journal.manifest(TxId(1), True) == [Segment(TxId(1), TxId(1), False)]
+
+
 def test_a_segment_with_transactions_is_not_started_anew() -> None:
     journal = acceptor(segment(1, 5, finalized=True), segment(6, 7), segment(20, 20))
     writer = Writer(journal, 1)

@@ -80,3 +80,13 @@ def test_a_batch_above_the_capacity_is_not_kept() -> None:
     cache = EditsCache(40)
     cache.store(run(1, 3), -67)
     assert cache.size_bytes == 0
+
+
+def test_what_a_segment_started_anew_replaces_is_dropped() -> None:
+    cache = EditsCache(1000)
+    for first, last in ((5, 6), (7, 7), (8, 9)):
+        cache.store(run(first, last), -67)
+    cache.drop_from(TxId(7))
+    assert (cache.retrieve(TxId(5), 9)[0], cache.size_bytes) == (2, len(run(5, 6).data))
+    cache.drop_from(TxId(7))
+    assert cache.retrieve(TxId(6), 9)[0] == 1

@@ -35,6 +35,7 @@ from hdfsd.journal.acceptor import (
     SetAside,
 )
 from hdfsd.journal.store import JournalStore
+from hdfsd.sim.world import Process, World
 
 STORAGE = StorageInfo(-67, 4711, 1700000000000, "CID-a")
 HEADER = bytes.fromhex("ffffffbd00000000")
@@ -192,6 +193,36 @@ def test_a_torn_tail_ends_the_segment(tmp_path: Path) -> None:
         rig.store.close()
 
     play(story())
+
+
+def test_what_is_loaded_is_durable() -> None:
+    """A process dies between write and sync: what the next one finds must survive the power."""
+    world = World("1")
+    machine = world.add_machine("jn1")
+    found: list[Any] = []
+
+    def store(process: Process) -> JournalStore:
+        http: Any = Peer()
+        return JournalStore("/ns", disk=process.disk, http=http, clock=process.clock)
+
+    async def write(process: Process) -> None:
+        writer = store(process)
+        await writer.execute(Format(STORAGE))
+        await writer.execute(OpenSegment(TxId(1), -67))
+        writer.append(append(1, 3))
+
+    async def load(process: Process) -> None:
+        found.append((await store(process).load()).segments[TxId(1)].last_txid)
+
+    async def story() -> None:
+        for main in (write, load):
+            await machine.start("journalnode", main).ended
+        machine.power_off()
+        machine.power_on()
+        await machine.start("journalnode", load).ended
+
+    world.run(story())
+    assert found == [3, 3]
 
 
 def test_an_empty_segment_is_overwritten_or_set_aside(tmp_path: Path) -> None:
