@@ -6,17 +6,17 @@ for; the event loop goes on meanwhile.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import fcntl
 import os
 import shutil
 import socket
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 from hdfsd.base.errors import StorageError
+from hdfsd.io.worker import Worker
 from hdfsd.ports.disk import BytesLike
 
 T = TypeVar("T")
@@ -28,9 +28,10 @@ LOCK_TEXT_BYTES_MAX = 512
 class RealFile:
     """An open file (ports.disk.AppendFile)."""
 
-    def __init__(self, path: str, descriptor: int, worker: ThreadPoolExecutor) -> None:
+    def __init__(self, path: str, descriptor: int, worker: Worker) -> None:
         self.path = path
         self._descriptor = descriptor
+        self._fdatasync = partial(os.fdatasync, descriptor)
         self._worker = worker
         self._syncs = 0
         self._closed = False
@@ -56,14 +57,12 @@ class RealFile:
     async def sync(self) -> None:
         assert not self._closed, f"{self.path} is closed"
         self._syncs += 1
-        done = asyncio.wrap_future(self._worker.submit(os.fdatasync, self._descriptor))
-        done.add_done_callback(self._synced)
         try:
-            await asyncio.shield(done)
+            await self._worker.run(self._fdatasync, self._synced)
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.path) from error
 
-    def _synced(self, done: asyncio.Future[None]) -> None:
+    def _synced(self) -> None:
         self._syncs -= 1
         if self._closed and not self._syncs:
             os.close(self._descriptor)
@@ -100,7 +99,7 @@ class RealDisk:
     """The machine's file system, with one worker thread for what makes things durable."""
 
     def __init__(self) -> None:
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="disk")
+        self._worker = Worker("disk")
         self._locks: dict[str, None] = {}
 
     def exists(self, path: str) -> bool:
@@ -188,8 +187,7 @@ class RealDisk:
 
     async def _run(self, work: Callable[[], T]) -> T:
         """Runs it in the worker thread; goes on there even when the caller is cancelled."""
-        submitted: Future[T] = self._worker.submit(work)
-        return await asyncio.shield(asyncio.wrap_future(submitted))
+        return await self._worker.run(work)
 
 
 def _write_atomic(path: str, data: bytes) -> None:
