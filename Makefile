@@ -12,7 +12,7 @@ DOCS := docs/COVERAGE.md
 
 export HDFSD_HADOOP_LIB ?= $(abspath $(HADOOP)/lib)
 
-.PHONY: help setup check test sim fuzz interop bench demo docs lock clean
+.PHONY: help setup check test sim fuzz interop bench bench-journal demo docs lock clean
 
 help:
 	@echo "make demo     a cluster on this machine, its active NameNode killed, the file read back"
@@ -22,6 +22,7 @@ help:
 	@echo "make fuzz     FUZZ=$(FUZZ) seconds each: edits and journal requests, guided by coverage"
 	@echo "make interop  tests against Apache Hadoop itself (downloads its jars, needs Java)"
 	@echo "make bench    hdfsd and Apache Hadoop on this machine, as ratios (BENCH=--quick: one round)"
+	@echo "make bench-journal  the JournalNodes of both alone, under the same writers"
 	@echo "make docs     the generated pages under docs/"
 
 setup: $(READY)
@@ -39,6 +40,9 @@ check: $(READY)
 
 test: $(READY)
 	scripts/need /usr/share/zookeeper/bin/zkServer.sh zookeeper "tests of failover through ZooKeeper"
+	scripts/need /usr/sbin/sshd openssh-server "tests of fencing through ssh"
+	scripts/need fuser psmisc "tests of fencing through ssh"
+	scripts/need nc netcat-openbsd "tests of fencing through ssh"
 	$(PYTEST) -n auto --dist loadfile -m "not interop" tests
 
 sim: $(READY)
@@ -60,6 +64,9 @@ $(HADOOP)/lib/.complete: tests/interop/pom.xml
 
 bench: $(READY) $(HADOOP)/lib/.complete
 	PYTHONPATH=tests/interop $(BIN)/python bench/run.py $(BENCH)
+
+bench-journal: $(READY) $(HADOOP)/lib/.complete
+	PYTHONPATH=tests/interop $(BIN)/python bench/journal.py $(BENCH)
 
 demo: $(READY)
 	$(BIN)/python scripts/demo.py

@@ -183,7 +183,7 @@ class HdfsdCluster(Cluster):
             raise RuntimeError(f"hdfsd {' '.join(words)}: {done.stderr.strip()[-2000:]}")
 
 
-class _Installed(hadoop.Hadoop):
+class Installed(hadoop.Hadoop):
     """Hadoop with the JVM of an installation: the tests' is tuned for short lives."""
 
     def command(
@@ -211,7 +211,7 @@ class HadoopCluster(Cluster):
         lib = hadoop.jars()
         if lib is None:
             raise SystemExit("Hadoop's jars or java are missing: make bench gets the jars")
-        self._hadoop = _Installed(lib, self.directory)
+        self._hadoop = Installed(lib, self.directory)
 
     def launch(self) -> None:
         self._cluster = _Measured(self._hadoop)
