@@ -210,24 +210,26 @@ def _encode_name(text: str) -> bytes:
     return encode_utf8(text)
 
 
-def _encode_file(op: Any) -> bytes:
+def _file_parts(op: Any) -> tuple[bytes, ...]:
     blocks = op.blocks
-    return b"".join(
-        (
-            _LONG.pack(op.inode_id),
-            encode_utf8(op.path),
-            _RUN_OF_FILE.pack(op.replication, op.mtime, op.atime, op.block_size),
-            write_blocks_full(blocks) if blocks else b"\0\0\0\0",
-            write_permission_status(op.permissions),
-        )
+    return (
+        _LONG.pack(op.inode_id),
+        encode_utf8(op.path),
+        _RUN_OF_FILE.pack(op.replication, op.mtime, op.atime, op.block_size),
+        write_blocks_full(blocks) if blocks else b"\0\0\0\0",
+        write_permission_status(op.permissions),
     )
+
+
+def _encode_close(op: ops.CloseOp) -> bytes:
+    return b"".join(_file_parts(op))
 
 
 def _encode_add(op: ops.AddOp) -> bytes:
     client_id = op.client_id
     return b"".join(
         (
-            _encode_file(op),
+            *_file_parts(op),
             write_acl_list(op.acl_entries) if op.acl_entries else b"\0\0\0\0",
             write_xattr_list(op.xattrs),
             _encode_name(op.client_name),
@@ -243,7 +245,7 @@ def _encode_add(op: ops.AddOp) -> bytes:
 
 _ENCODERS: dict[type[EditOp], Encoder] = {kind: table_encoder(kind) for kind in FIELDS}
 _ENCODERS[ops.AddOp] = _encode_add
-_ENCODERS[ops.CloseOp] = _encode_file
+_ENCODERS[ops.CloseOp] = _encode_close
 
 
 # -- decoding --------------------------------------------------------------------------------

@@ -37,23 +37,24 @@ class ClientFiles:
     def create(
         self, request: client_namenode.CreateRequestProto, call: Call
     ) -> client_namenode.CreateResponseProto:
-        desk = self._desk
-        if (earlier := desk.earlier(call, lambda: self._created(request.src))) is not None:
+        desk, path = self._desk, request.src
+        if (earlier := desk.earlier(call, lambda: self._created(path))) is not None:
             return earlier
-        desk.refuse_in_safe_mode(f"Cannot create file{request.src}")
+        desk.refuse_in_safe_mode(f"Cannot create file{path}")
         who = desk.request(call)
+        # By position: by name it takes twice as long.
         new = mutate.NewFile(
-            path=request.src,
-            mode=request.masked.perm,
-            client_name=request.clientName,
-            client_machine=call.caller.address,
-            flags=request.createFlag,
-            create_parent=request.createParent,
-            replication=request.replication,
-            block_size=request.blockSize,
-            unmasked_mode=request.unmasked.perm if request.HasField("unmasked") else None,
-            ec_policy=request.ecPolicyName,
-            storage_policy=request.storagePolicy,
+            path,
+            request.masked.perm,
+            request.clientName,
+            call.caller.address,
+            request.createFlag,
+            request.createParent,
+            request.replication,
+            request.blockSize,
+            request.unmasked.perm if request.HasField("unmasked") else None,
+            request.ecPolicyName,
+            request.storagePolicy,
         )
         namespace, blocks = desk.state.namespace, desk.state.blocks
         plan = self._carry_out(lambda: mutate.create(namespace, who, new, blocks))

@@ -1,8 +1,9 @@
 """Driver. Group commit: replies leave when their transaction is durable. Holds P1, P2, P6.
 
-One flush at a time writes all that has collected to the local edits directories and the shared
-journal in parallel (decision D3); whatever was parked up to the flushed txid is released then. A
-lost quorum or a lost epoch ends `run` with its cause, and with it the process: a NameNode that is
+A flush writes all that has collected to the local edits directories and the shared journal in
+parallel (decision D3); whatever was parked up to the flushed txid is released then. The next one
+may be on its way before (D5): calls are carried out while the disks are at work. They end in order.
+A lost quorum or a lost epoch ends `run` with its cause, and with it the process: a NameNode that is
 not sure of its journal must not answer anybody. Nor does one that has not heard of a majority for
 SURE_MS: after a stop of the process (SIGSTOP, a frozen machine) another may be active by now, so
 answers wait until the journals say that we are still their writer.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from hdfsd.base.errors import ensure
@@ -29,6 +31,8 @@ SURE_MS = 2_000
 """How long a majority's word that we are its writer is trusted."""
 CONFIRM_MS = 500
 """How often an idle writer asks for that word."""
+FLIGHTS_MAX = 2
+"""Flushes under way at once: one at the disks and one behind it."""
 UNHELD = frozenset({HA_SERVICE_PROTOCOL})
 """Answered whatever the journal does: a controller must see a slow journal, not a dead NameNode."""
 
@@ -53,6 +57,15 @@ class Replier(Protocol):
     def fail(self, error: Exception) -> None: ...
 
 
+@dataclass(slots=True)
+class _Flight:
+    """A flush that is under way."""
+
+    batch: Batch
+    began_ms: int
+    done: asyncio.Future[None]
+
+
 class Committer:
     """The write side of one active NameNode, from `open` to `close`."""
 
@@ -69,6 +82,7 @@ class Committer:
         self._buffer = EditsDoubleBuffer()
         self._parked: deque[tuple[TxId, Replier, Message | Exception]] = deque()
         self._waiters: deque[tuple[TxId, asyncio.Future[None]]] = deque()
+        self._flights: deque[_Flight] = deque()
         self._wake = asyncio.Event()
         self._roll: asyncio.Future[TxId] | None = None
         self._closing: asyncio.Future[None] | None = None
@@ -131,7 +145,7 @@ class Committer:
         self.last_txid = self.durable_txid = last_txid
         self.log(StartLogSegmentOp())
         await self._start_segment(self.last_txid)
-        await self._flush(self._buffer.take())
+        await self._flush_all()
 
     async def run(self) -> None:
         """Flushes until closed. Raises QuorumLost or EditsLost when it can't be durable."""
@@ -139,10 +153,11 @@ class Committer:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                await self._settle_done()
                 if self._roll is not None:
                     await self._roll_segment()
-                if len(self._buffer):
-                    await self._flush(self._buffer.take())
+                if len(self._flights) < FLIGHTS_MAX:
+                    self._take_off()
                 if self._closing is not None:
                     await self._end_segment()
                     self._closing.set_result(None)
@@ -151,6 +166,9 @@ class Committer:
             if self._closing is not None and not self._closing.done():
                 self._closing.set_exception(error)
             raise
+        finally:
+            for flight in self._flights:
+                flight.done.cancel()
 
     async def watch(self) -> None:
         """Asks the journals for their word whenever it grows old, until cancelled."""
@@ -179,20 +197,20 @@ class Committer:
 
     async def _end_segment(self) -> None:
         self.log(EndLogSegmentOp())
-        await self._flush(self._buffer.take())
+        await self._flush_all()
         await self._finalize_segment()
 
     async def _roll_segment(self) -> None:
         # Both ops are logged in one step: what arrives while the old segment is closed belongs to
         # the new one.
         self.log(EndLogSegmentOp())
-        ending = self._buffer.take()
+        self._take_off()
         first_txid = self.log(StartLogSegmentOp())
-        await self._flush(ending)
+        await self._settle_all()
         await self._finalize_segment()
         await self._start_segment(first_txid)
         waiter, self._roll = self._roll, None
-        await self._flush(self._buffer.take())
+        await self._flush_all()
         if waiter is not None:
             waiter.set_result(first_txid)
 
@@ -212,16 +230,48 @@ class Committer:
             await self._shared.finalize_segment(first, last)
         self.segment_first_txid = TxId(0)
 
-    async def _flush(self, batch: Batch) -> None:
-        ensure("P1", batch.first_txid == self.durable_txid + 1, batch.first_txid, self.durable_txid)
+    # --- flushes ---
+
+    def _take_off(self) -> None:
+        """Sends what has collected on its way, if there is anything."""
+        if not len(self._buffer):
+            return
+        batch = self._buffer.take()
+        before = self._flights[-1].batch.last_txid if self._flights else self.durable_txid
+        ensure("P1", batch.first_txid == before + 1, batch.first_txid, before)
         began_ms = self._clock.now_ms()
+        writes: list[Awaitable[None]] = [self._local.write(batch.data)]
         if self._shared is not None:
-            acknowledged = self._shared.write(batch.first_txid, batch.count, batch.data)
-            await _all(self._local.write(batch.data), acknowledged)
-        else:
-            await self._local.write(batch.data)
-        self.durable_txid = batch.last_txid
-        self._heard_ms = max(self._heard_ms, began_ms)
+            writes.append(self._shared.write(batch.first_txid, batch.count, batch.data))
+        done = asyncio.ensure_future(_all(*writes))
+        done.add_done_callback(self._landed)
+        self._flights.append(_Flight(batch, began_ms, done))
+
+    def _landed(self, done: asyncio.Future[None]) -> None:
+        if not done.cancelled():
+            # Taken note of; it is raised in its turn, unless the one before it failed too.
+            done.exception()
+        self._wake.set()
+
+    async def _settle_done(self) -> None:
+        while self._flights and self._flights[0].done.done():
+            await self._settle()
+
+    async def _settle_all(self) -> None:
+        while self._flights:
+            await self._settle()
+
+    async def _flush_all(self) -> None:
+        self._take_off()
+        await self._settle_all()
+
+    async def _settle(self) -> None:
+        """Waits for the oldest flush, and releases what waits for it. Raises what it failed of."""
+        flight = self._flights[0]
+        await flight.done
+        self._flights.popleft()
+        self.durable_txid = flight.batch.last_txid
+        self._heard_ms = max(self._heard_ms, flight.began_ms)
         if not self._is_sure():
             # We were stopped while it was under way: what is parked may be out of date.
             await self._confirm()

@@ -73,10 +73,9 @@ class LocalEdits:
                 self._drop(part, error)
             else:
                 part.end += len(data)
-        syncs = [part.file.sync() for part in self._open]
-        for part, result in zip(
-            list(self._open), await asyncio.gather(*syncs, return_exceptions=True), strict=True
-        ):
+        written = list(self._open)
+        results = await asyncio.gather(*(p.file.sync() for p in written), return_exceptions=True)
+        for part, result in zip(written, results, strict=True):
             if isinstance(result, OSError):
                 self._drop(part, result)
             elif isinstance(result, BaseException):
@@ -106,6 +105,9 @@ class LocalEdits:
         self._open = []
 
     def _drop(self, part: _OpenSegment, error: OSError) -> None:
+        """Nothing when the write before, that is under way as well, has dropped it already."""
+        if part not in self._open:
+            return
         self._open.remove(part)
         part.file.close()
         self._fail(part.directory, error)

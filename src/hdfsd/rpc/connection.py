@@ -226,6 +226,7 @@ class ServerConnection:
         "_frames",
         "_head",
         "_last",
+        "_last_method",
         "_last_tail",
         "_reply_key",
         "_reply_tail",
@@ -248,6 +249,8 @@ class ServerConnection:
         self._last: Request | None = None
         self._last_tail = b""
         """Of the header of the last call: what follows its call id."""
+        self._last_method = b""
+        """Its request header, delimited; mostly the next one's too."""
 
     def receive(self, data: bytes) -> list[ServerEvent]:
         """Events of all frames that are complete now, in order."""
@@ -331,8 +334,12 @@ class ServerConnection:
             return None
         if number & 1 or number > ZIGZAG_MAX or body[after_id:end] != self._last_tail:
             return None
-        method, offset = _read_or_none(body, end)
-        parameter = _read_or_none(body, offset)[0]
+        behind = end + len(self._last_method)
+        if body[end:behind] == self._last_method:
+            method: bytes | None = last.header
+        else:
+            method, behind = _read_or_none(body, end)
+        parameter = _read_or_none(body, behind)[0]
         return Request(
             number >> 1, last.client_id, last.retry_count, last.state_id, method or b"", parameter
         )
@@ -341,6 +348,7 @@ class ServerConnection:
         """`end` of its header. One of more than 127 bytes is not remembered."""
         if body[0] < 128 and body[1:CALL_ID_OFFSET] == CALL_HEAD:
             self._last_tail = body[read_varint(body, CALL_ID_OFFSET)[1] : end]
+            self._last_method = delimited(request.header)
             self._last = request
         return request
 
@@ -472,13 +480,15 @@ def _reply_tail(client_id: bytes, retry_count: int) -> bytes:
 
 def success_frame(call_id: int, tail: bytes, payload: bytes, state_id: int | None = None) -> bytes:
     """A SUCCESS response; `tail` from ServerConnection.reply_tail."""
-    header = b"\x08" + varint(call_id & 0xFFFFFFFF) + tail
+    number = varint(call_id & 0xFFFFFFFF)
     if state_id is not None:
-        header += b"\x48" + varint(state_id & 0xFFFFFFFFFFFFFFFF)
-    size, payload_size = len(header), len(payload)
+        tail += b"\x48" + varint(state_id & 0xFFFFFFFFFFFFFFFF)
+    size, payload_size = 1 + len(number) + len(tail), len(payload)
     header_length, payload_length = varint(size), varint(payload_size)
     total = len(header_length) + size + len(payload_length) + payload_size
-    return b"".join((LENGTH.pack(total), header_length, header, payload_length, payload))
+    return b"".join(
+        (LENGTH.pack(total), header_length, b"\x08", number, tail, payload_length, payload)
+    )
 
 
 def failure_frame(

@@ -23,6 +23,10 @@ def varint(value: int) -> bytes:
     """Base-128 form of an unsigned number below 2**64."""
     if 0 <= value < 128:
         return _ONE_BYTE[value]
+    if 0 <= value < 1 << 21:
+        if value < 1 << 14:
+            return bytes((value & 127 | 128, value >> 7))
+        return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14))
     if not 0 <= value < 1 << 64:
         raise ValueError(f"{value} is not an unsigned 64-bit number")
     out = bytearray()

@@ -10,7 +10,7 @@ from hdfsd.base.errors import QuorumLost
 from hdfsd.base.ids import TxId
 from hdfsd.editlog import codec
 from hdfsd.editlog.ops import DeleteOp, EndLogSegmentOp, StartLogSegmentOp
-from hdfsd.namenode.committer import Committer
+from hdfsd.namenode.committer import FLIGHTS_MAX, Committer
 from hdfsd.wire.messages import client_namenode
 from hdfsd.wire.services import CLIENT_PROTOCOL, HA_SERVICE_PROTOCOL, PROTOCOLS
 
@@ -121,16 +121,76 @@ def test_an_answer_waits_for_its_transaction_and_no_longer() -> None:
         assert committer.hold(second, ANSWER)
         await turns()
         assert (first.got, second.got) == ([], [])
-        assert len(shared.waiting) == 1, "one flush at a time"
-        shared.waiting.pop().set_result(None)
+        shared.waiting.pop(0).set_result(None)
         await turns()
         assert (first.got, second.got) == ([ANSWER], [])
         assert committer.durable_txid == 12
-        shared.waiting.pop().set_result(None)
+        shared.waiting.pop(0).set_result(None)
         await turns()
         assert second.got == [ANSWER]
 
     scenario(run)
+
+
+def test_two_flushes_are_under_way_and_end_in_order() -> None:
+    async def run(committer: Committer, local: Local, shared: Shared) -> None:
+        shared.waiting = []
+        repliers = [Replier() for _ in range(4)]
+        for number, replier in enumerate(repliers):
+            committer.log(op(f"/{number}"))
+            assert committer.hold(replier, ANSWER)
+            await turns()
+        assert len(shared.waiting) == FLIGHTS_MAX == 2
+        shared.waiting[1].set_result(None)
+        await turns()
+        assert committer.durable_txid == 11, "the second must not overtake the first"
+        shared.waiting[0].set_result(None)
+        await turns()
+        assert [replier.got for replier in repliers] == [[ANSWER], [ANSWER], [], []]
+        assert len(shared.waiting) == 3, "what collected meanwhile shares one flush"
+        shared.waiting[2].set_result(None)
+        await turns()
+        assert [replier.got for replier in repliers] == [[ANSWER]] * 4
+
+    scenario(run)
+
+
+def test_the_end_of_a_segment_waits_for_the_flushes_under_way() -> None:
+    async def run(committer: Committer, local: Local, shared: Shared) -> None:
+        shared.waiting = []
+        for number in range(2):
+            committer.log(op(f"/{number}"))
+            await turns()
+        rolling = asyncio.ensure_future(committer.roll())
+        for _ in range(3):
+            await turns()
+            assert shared.finalized == []
+            shared.waiting.pop(0).set_result(None)
+        await turns()
+        assert shared.finalized == [(11, 14)]
+        shared.waiting.pop(0).set_result(None)
+        assert await rolling == 15
+
+    scenario(run)
+
+
+def test_the_first_failure_is_the_cause_when_both_flushes_fail() -> None:
+    async def play() -> None:
+        shared = Shared()
+        committer = Committer(local=Local(), shared=shared, clock=HandClock())  # type: ignore[arg-type]
+        await committer.open(TxId(10))
+        running = asyncio.ensure_future(committer.run())
+        shared.waiting = []
+        for number in range(2):
+            committer.log(op(f"/{number}"))
+            await turns()
+        for number in (1, 0):
+            shared.waiting[number].set_exception(QuorumLost(f"flush {number}", {"jn1": "gone"}))
+            await turns()
+        with pytest.raises(QuorumLost, match="flush 0"):
+            await running
+
+    asyncio.run(play())
 
 
 def test_nothing_pending_nothing_held() -> None:
