@@ -37,6 +37,20 @@ def missing(what: str) -> None:
 
 
 @pytest.fixture(scope="session")
+def need_program() -> Callable[[str, str], str]:
+    """The path of a program that a Debian package brings."""
+
+    def need(command: str, package: str) -> str:
+        found = shutil.which(command, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+        if found is None:
+            missing(f"no {command}: apt-get install {package}")
+        assert found is not None
+        return found
+
+    return need
+
+
+@pytest.fixture(scope="session")
 def hadoop_lib() -> Path:
     """The directory of Apache Hadoop's jars."""
     import hadoop

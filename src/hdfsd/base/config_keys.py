@@ -78,6 +78,7 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "dfs.ha.zkfc.client.ssl.enabled": "false",
         "dfs.ha.nn.not-become-active-in-safemode": "false",
         "dfs.ha.fencing.ssh.connect-timeout": "30000",
+        "hdfsd.ha.fencing.timeout": "5m",
         "dfs.ha.log-roll.period": "120",
         "dfs.ha.tail-edits.period": "60",
         "dfs.ha.tail-edits.period.backoff-max": "0",

@@ -636,6 +636,8 @@ class FailoverSettings:
     """One per line: `sshfence(user:port)`, `shell(command)`."""
     ssh_connect_timeout_ms: int
     ssh_key_files: tuple[str, ...]
+    fencing_timeout_ms: int
+    """hdfsd.ha.fencing.timeout: what a fencing command may take, after which it is killed."""
     health: HealthSettings
     new_active_timeout_ms: int
     graceful_fence_timeout_ms: int
@@ -667,6 +669,7 @@ class FailoverSettings:
             fencing_methods=fencing_methods(conf),
             ssh_connect_timeout_ms=conf.get_duration_ms("dfs.ha.fencing.ssh.connect-timeout"),
             ssh_key_files=conf.get_list("dfs.ha.fencing.ssh.private-key-files"),
+            fencing_timeout_ms=conf.get_duration_ms("hdfsd.ha.fencing.timeout"),
             health=HealthSettings.from_configuration(conf),
             new_active_timeout_ms=conf.get_duration_ms(f"{fc}.new-active.rpc-timeout.ms"),
             graceful_fence_timeout_ms=conf.get_duration_ms(f"{fc}.graceful-fence.rpc-timeout.ms"),

@@ -31,15 +31,17 @@ from hdfsd.base.nameservices import NameNodeAddresses, namenode, namenode_ids
 from hdfsd.base.settings import fencing_methods
 from hdfsd.failover.calls import HaService, Links, RequestSource, RpcLinks, ServiceStatus
 from hdfsd.failover.fence_methods import parse_methods
-from hdfsd.failover.fencing import Fencer
+from hdfsd.failover.fencing import Fencer, FencingPlan, Means
 from hdfsd.failover.manual import FailoverFailed, ManualFailover
 from hdfsd.failover.policy import ServiceState
+from hdfsd.io.clock import RealClock
 from hdfsd.io.dice import RealDice
 from hdfsd.io.election import host_name
 from hdfsd.io.network import TcpNetwork
 from hdfsd.io.prompt import confirm
 from hdfsd.io.shell import RealShell
 from hdfsd.io.site import configuration_of, current_user
+from hdfsd.io.ssh import RealSsh
 
 T = TypeVar("T")
 
@@ -296,17 +298,18 @@ class HaAdmin:
         methods = parse_methods(fencing_methods(old.conf))
         if not methods:
             raise IllegalArgument("failover requires a fencer")
-        controller = "ha.failover-controller"
-        fencer = Fencer(
-            methods,
-            links=self._links,
-            shell=RealShell(),
+        plan = FencingPlan(
+            methods=methods,
             environment=dict(old.conf.set_values()),
-            source=self._source,
             graceful_timeout_ms=self._conf.get_duration_ms(
-                f"{controller}.graceful-fence.rpc-timeout.ms"
+                "ha.failover-controller.graceful-fence.rpc-timeout.ms"
             ),
+            timeout_ms=old.conf.get_duration_ms("hdfsd.ha.fencing.timeout"),
+            ssh_connect_timeout_ms=old.conf.get_duration_ms("dfs.ha.fencing.ssh.connect-timeout"),
+            ssh_key_files=old.conf.get_list("dfs.ha.fencing.ssh.private-key-files"),
         )
+        means = Means(self._links, RealShell(), RealClock(), RealSsh())
+        fencer = Fencer(plan, means, self._source)
         manual = ManualFailover(
             self._links,
             fencer,

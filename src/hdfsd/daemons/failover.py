@@ -19,6 +19,7 @@ from hdfsd.io.election import coordination_of, host_name
 from hdfsd.io.prompt import confirm
 from hdfsd.io.shell import RealShell
 from hdfsd.io.site import configuration_of, current_user, is_local_host
+from hdfsd.io.ssh import RealSsh
 
 log = logging.getLogger(__name__)
 
@@ -121,6 +122,7 @@ async def serve(settings: FailoverSettings, world: World, *, administrators: str
         world,
         coordination=coordination,
         shell=RealShell(),
+        ssh=RealSsh(),
         user=current_user(),
         hostname=host_name(settings.namenode.for_servers.host),
         administrators=administrators,

@@ -21,6 +21,7 @@ from hdfsd.failover.elector import (
     Happening,
     Outcome,
     State,
+    Turn,
 )
 from hdfsd.ports.coordination import Coordination, LockView, SessionState
 
@@ -69,8 +70,14 @@ _FAILURES: Mapping[Action, tuple[Happening, Happening]] = {
 class Candidate:
     """The local NameNode's part in the election."""
 
-    def __init__(self, coordination: Coordination, acts: Acts) -> None:
+    def __init__(
+        self,
+        coordination: Coordination,
+        acts: Acts,
+        on_turn: Callable[[Turn], None] = lambda _: None,
+    ) -> None:
         self.elector = Elector()
+        self._on_turn = on_turn
         self._coordination = coordination
         self._acts = acts
         self._tasks: asyncio.TaskGroup | None = None
@@ -114,7 +121,8 @@ class Candidate:
 
     def join(self, data: bytes) -> None:
         """Takes part, with this as the content of lock and breadcrumb."""
-        self._apply(self.elector.join(data))
+        before = self.state
+        self._apply(before, Event(Happening.JOIN), self.elector.join(data))
 
     def quit(self, *, need_fence: bool) -> None:
         """Leaves; the breadcrumb stays when the NameNode may still be active."""
@@ -131,11 +139,14 @@ class Candidate:
 
     def _happened(self, event: Event) -> None:
         if self._failed is not None and not self._failed.done():  # Else the election is ending.
-            self._apply(self.elector.step(event))
+            before = self.state
+            self._apply(before, event, self.elector.step(event))
 
-    def _apply(self, outcome: Outcome) -> None:
+    def _apply(self, before: State, event: Event, outcome: Outcome) -> None:
         if outcome.reason:
             log.info("election: %s", outcome.reason)
+            happening, after = event.happening, self.state
+            self._on_turn(Turn(before, happening, after, event.detail, outcome.reason))
         for effect in outcome.effects:
             self._carry_out(effect, outcome.reason)
         self._note_whether_out()

@@ -8,27 +8,31 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Any
 
 from hdfsd.base.errors import ConnectFailed, HdfsdError, LinkError, ServiceFailed
 from hdfsd.base.nameservices import NameNodeAddresses
 from hdfsd.base.settings import FailoverSettings
 from hdfsd.failover.calls import Links, RequestSource, ServiceStatus, ZkfcService
 from hdfsd.failover.candidate import Candidate, ElectionFailed
-from hdfsd.failover.elector import State
-from hdfsd.failover.fence_methods import parse_methods
-from hdfsd.failover.fencing import Fencer
+from hdfsd.failover.elector import State, Turn
+from hdfsd.failover.fencing import FenceAttempt, Fencer, FencingPlan, Means
 from hdfsd.failover.health import HealthState
 from hdfsd.failover.monitor import HealthMonitor
 from hdfsd.failover.policy import Action, Decision, Policy, ServiceState
 from hdfsd.failover.target import describe, encode, resolve
+from hdfsd.failover.timeline import Moment, Timeline
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.coordination import Coordination
 from hdfsd.ports.shell import Shell
+from hdfsd.ports.ssh import Ssh
 
 log = logging.getLogger(__name__)
 
 ATTEMPT_WAIT_MS = 60_000
 """doGracefulFailover: how long beyond the time of ceding an attempt may take."""
+LOOK_S = 2.0
+"""How long an explanation waits for the lock service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,7 @@ class FailoverController:
         clock: Clock,
         *,
         hostname: str,
+        ssh: Ssh | None = None,
     ) -> None:
         """`hostname`: of the local NameNode, as target.encode wants it. Raises ConfigError."""
         self._settings = settings
@@ -61,15 +66,16 @@ class FailoverController:
         self._name = describe(self._local)
         self._data = encode(self._local, hostname)
         self._policy = Policy()
-        self._candidate = Candidate(coordination, self)
+        self._timeline = Timeline()
+        self._candidate = Candidate(coordination, self, self._turned)
         self._fencer = Fencer(
-            parse_methods(settings.fencing_methods),
-            links=links,
-            shell=shell,
-            environment=settings.environment,
-            source=RequestSource.CONTROLLER,
-            graceful_timeout_ms=settings.graceful_fence_timeout_ms,
+            FencingPlan.of(settings),
+            Means(links, shell, clock, ssh),
+            RequestSource.CONTROLLER,
+            record=self._fencing_tried,
         )
+        self._election_since = self._health_since = self._moment()
+        self._election_reason = self._health_reason = "the controller has just started"
         self._service = links.ha_service(self._local.for_servers)
         self._transition_lock = asyncio.Lock()
         self._monitor = HealthMonitor(
@@ -112,6 +118,8 @@ class FailoverController:
 
     def _health_changed(self, health: HealthState, reason: str) -> None:
         log.info("%s entered health %s: %s", self._name, health.value, reason)
+        self._health_since, self._health_reason = self._moment(), reason
+        self._note(f"{self._name} entered health {health.value}: {reason}")
         self._obey(self._policy.health_changed(health, self._clock.now_ms()))
         self._tell_news()
 
@@ -125,6 +133,7 @@ class FailoverController:
         if action is Action.NOTHING:
             return
         log.info("%s: %s, because %s", self._name, action.value, decision.reason)
+        self._note(f"{action.value}, because {decision.reason}")
         if self._recheck_timer is not None:
             self._recheck_timer.cancel()
         if action is Action.WAIT:
@@ -142,6 +151,69 @@ class FailoverController:
         self._recheck_timer = None
         self._obey(self._policy.recheck(self._clock.now_ms()))
 
+    # What is told to people.
+
+    def _moment(self) -> Moment:
+        return Moment(self._clock.now_ms(), self._clock.wall_ms())
+
+    def _note(self, text: str) -> None:
+        self._timeline.note(text, self._moment())
+
+    def _turned(self, turn: Turn) -> None:
+        now = self._moment()
+        if turn.before is not turn.after:
+            self._election_since, self._election_reason = now, turn.reason
+        ended = self._timeline.turned(turn, now)
+        if ended is not None:
+            log.info("failover: %s %s", self._name, ended.describe())
+
+    def _fencing_tried(self, attempt: FenceAttempt) -> None:
+        outcome = "done" if attempt.succeeded else "it did not work"
+        said = f"{outcome}: {attempt.said}" if attempt.said else outcome
+        self._timeline.step(f"fencing of {attempt.node}: {attempt.how}", self._moment(), said)
+
+    async def explain(self) -> dict[str, Any]:
+        """What this controller knows, does and did (JSON)."""
+        return {
+            "namenode": {
+                "nameservice": self._local.nameservice,
+                "id": self._local.node_id,
+                "address": str(self._local.for_servers),
+            },
+            "election": {
+                "state": self.election.name,
+                "means": self.election.value,
+                "since_wall_ms": self._election_since.wall_ms,
+                "reason": self._election_reason,
+            },
+            "health": {
+                "state": self.health.value,
+                "since_wall_ms": self._health_since.wall_ms,
+                "reason": self._health_reason,
+            },
+            "expected_state": self._policy.expected.name,
+            "hold_ms": self._policy.hold_ms(self._clock.now_ms()),
+            "lock": await self._lock_as_seen(),
+            "fencing_methods": [str(method) for method in self._fencer.methods],
+            **self._timeline.as_json(),
+        }
+
+    async def _lock_as_seen(self) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(LOOK_S):
+                holder = await self._candidate.lock_holder()
+            if holder is None:
+                return {"holder": None, "mine": False}
+            known = (self._local, *self._settings.peers)
+            return {
+                "holder": resolve(holder.data, known, "the lock").node_id,
+                "mine": holder.mine,
+            }
+        except TimeoutError:
+            return {"error": f"the lock service did not answer in {LOOK_S:g} s"}
+        except HdfsdError as error:
+            return {"error": str(error)}
+
     # What the election asks for (candidate.Acts).
 
     async def fence(self, data: bytes) -> str:
@@ -150,6 +222,7 @@ class FailoverController:
             known = (self._local, *self._settings.peers)
             target = resolve(data, known, "the breadcrumb of the last active node")
             log.info("%s was active before: fencing it", describe(target))
+            self._timeline.name_cause(f"{describe(target)} was active before")
             return await self._fencer.fence(target)
         except HdfsdError as error:
             self._record_attempt(False, f"Unable to fence old active: {error}")
@@ -202,6 +275,7 @@ class FailoverController:
             self._obey(self._policy.hold_ended(self._clock.now_ms()))
             return
         log.info("%s asks %s to cede for %d ms", asked_by, self._name, millis)
+        self._note(f"{asked_by} asks to cede for {millis} ms")
         need_fence = False
         try:
             await self._transition(ServiceState.STANDBY, self._settings.graceful_fence_timeout_ms)
@@ -213,7 +287,7 @@ class FailoverController:
         await self._candidate.left()
         self._obey(self._policy.recheck(self._clock.now_ms()))
 
-    async def graceful_failover(self) -> None:
+    async def graceful_failover(self, asked_by: str = "somebody") -> None:
         """Makes the local NameNode active, the others ceding. Raises ServiceFailed."""
         active = await self._active_to_replace()
         if active is None:
@@ -223,11 +297,13 @@ class FailoverController:
         before = self._attempt.number
         others = [peer for peer in self._settings.peers if peer != active]
         ceded: list[ZkfcService] = []
+        self._timeline.wish = f"{asked_by} asked for a failover from {describe(active)}"
         try:
             for peer in (*others, active):
                 await self._ask_to_cede(peer, timeout_ms, ceded, must=peer == active)
             attempt = await self._attempt_after(before, timeout_ms + ATTEMPT_WAIT_MS)
         finally:
+            self._timeline.wish = ""
             await self._let_rejoin(ceded, timeout_ms)
         if not attempt.succeeded:
             raise ServiceFailed(f"Failed to become active. {attempt.status}")

@@ -272,6 +272,17 @@ class Outcome:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One step of the election as it was taken, for the record."""
+
+    before: State
+    happening: Happening
+    after: State
+    detail: str
+    reason: str
+
+
 class Elector:
     """One NameNode's part in the election."""
 

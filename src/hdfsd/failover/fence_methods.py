@@ -13,6 +13,7 @@ from enum import Enum
 
 from hdfsd.base.errors import ConfigError
 from hdfsd.base.nameservices import NameNodeAddresses
+from hdfsd.failover.ssh_fence import parse_argument
 
 METHODS_KEY = "dfs.ha.fencing.methods"
 _METHOD = re.compile(r"([a-zA-Z0-9.$]+)(?:\((.+?)\))?")
@@ -67,6 +68,8 @@ def _parse_method(line: str) -> FenceMethod:
         ) from None
     if kind is MethodKind.SHELL and not argument:
         raise ConfigError(f"{METHODS_KEY}: {line!r} has no command: write shell(command)")
+    if kind is MethodKind.SSH:
+        parse_argument(argument)
     return FenceMethod(kind, argument)
 
 
@@ -76,9 +79,9 @@ def command_for(argument: str, subject: Subject | None) -> str:
     With a comma there is one command for the node to become active and one for the node to become
     standby; a controller (`subject` None) knows neither (ShellCommandFencer.parseArgs).
     """
-    commands = argument.split(",")
+    commands = argument.rstrip(",").split(",")  # Java's split leaves empty ends out.
     if len(commands) == 1:
-        return argument
+        return commands[0]
     if len(commands) > 2:
         raise ConfigError(f"{METHODS_KEY}: shell({argument}): at most two commands")
     if subject is None:
@@ -102,5 +105,6 @@ def environment_for(
         "nameserviceid": namenode.nameservice,
         "namenodeid": namenode.node_id,
     }
-    variables = {key.replace(".", "_"): value for key, value in values.items()}
+    # A name with `=` in it can't be one of the environment.
+    variables = {k.replace(".", "_"): value for k, value in values.items() if k and "=" not in k}
     return variables | {prefix + key: value for key, value in node.items()}

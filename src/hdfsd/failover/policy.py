@@ -119,7 +119,11 @@ class Policy:
         self._left_for_mismatch = True
         return Decision(_A.QUIT_FENCED, reason)
 
+    def hold_ms(self, now_ms: int) -> int:
+        """How much longer it stays out of the election after ceding."""
+        return max(0, self._hold_until_ms - now_ms)
+
     def describe(self, now_ms: int) -> str:
         """One line for scenarios and status."""
-        hold_ms = max(0, self._hold_until_ms - now_ms)
+        hold_ms = self.hold_ms(now_ms)
         return f"health {self.health.value}, expected {self.expected.name}, hold {hold_ms} ms"

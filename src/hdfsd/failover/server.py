@@ -7,13 +7,18 @@ import logging
 from hdfsd.base.settings import FailoverSettings
 from hdfsd.failover.calls import RpcLinks
 from hdfsd.failover.controller import FailoverController
-from hdfsd.failover.service import ZkfcProtocolService, parse_administrators
+from hdfsd.failover.service import (
+    ExplanationService,
+    ZkfcProtocolService,
+    parse_administrators,
+)
 from hdfsd.failover.target import describe
 from hdfsd.ports.coordination import Coordination
 from hdfsd.ports.process import ProcessPorts
 from hdfsd.ports.shell import Shell
+from hdfsd.ports.ssh import Ssh
 from hdfsd.rpc.server import RpcServer
-from hdfsd.wire.services import ZKFC_PROTOCOL
+from hdfsd.wire.services import GENERIC_REFRESH_PROTOCOL, ZKFC_PROTOCOL
 
 log = logging.getLogger(__name__)
 
@@ -27,20 +32,25 @@ async def serve(
     user: str,
     hostname: str,
     administrators: str = "",
+    ssh: Ssh | None = None,
 ) -> None:
     """The whole life of a failover controller; ends when it is cancelled.
 
     `hostname`: of the local NameNode, as target.encode wants it. `administrators`:
-    dfs.cluster.administrators, who may ask it to cede or to take over.
+    dfs.cluster.administrators, who may ask it to cede or to take over. `ssh`: for sshfence.
     """
     links = RpcLinks(ports.network, ports.dice, user)
     controller = FailoverController(
-        settings, coordination, links, shell, ports.clock, hostname=hostname
+        settings, coordination, links, shell, ports.clock, hostname=hostname, ssh=ssh
     )
-    service = ZkfcProtocolService(
-        controller, user=user, administrators=parse_administrators(administrators)
+    allowed = parse_administrators(administrators) | {user}
+    rpc = RpcServer(
+        {
+            ZKFC_PROTOCOL: ZkfcProtocolService(controller, allowed),
+            GENERIC_REFRESH_PROTOCOL: ExplanationService(controller, allowed),
+        },
+        clock=ports.clock,
     )
-    rpc = RpcServer({ZKFC_PROTOCOL: service}, clock=ports.clock)
     await rpc.start(ports.network, settings.bind)
     log.info("failover controller of %s up: RPC at %s", describe(settings.namenode), rpc.address)
     try:

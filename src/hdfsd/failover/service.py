@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
+import json
 import logging
 
 from hdfsd.base.errors import AccessControl
 from hdfsd.failover.controller import FailoverController
+from hdfsd.rpc.coverage import partial
 from hdfsd.rpc.server import Call
-from hdfsd.wire.messages import zkfc
+from hdfsd.wire.messages import generic_refresh, zkfc
 
 log = logging.getLogger(__name__)
 
 ADMINISTRATORS_KEY = "dfs.cluster.administrators"
 
 
+EXPLAIN = "hdfsd.failover.explain"
+"""What is asked of a controller through GenericRefreshProtocol, the one door of Hadoop's protocols
+that takes a word and gives a text; `hdfs dfsadmin -refresh HOST:PORT` with this word works too."""
+NO_SUCH_WORD = 255
+
+
 class ZkfcProtocolService:
     """Handlers by method (rpc.server); open to administrators and to our own user."""
 
-    def __init__(
-        self, controller: FailoverController, *, user: str, administrators: frozenset[str]
-    ) -> None:
-        """`administrators`: user names; `*` is everybody."""
+    def __init__(self, controller: FailoverController, allowed: frozenset[str]) -> None:
+        """`allowed`: user names; `*` is everybody."""
         self._controller = controller
-        self._allowed = administrators | {user}
+        self._allowed = allowed
 
     async def cede_active(
         self, request: zkfc.CedeActiveRequestProto, call: Call
     ) -> zkfc.CedeActiveResponseProto:
-        self._check(call)
+        check_access(call, self._allowed)
         # An int32 in a uint32 field: -1 comes as 4294967295 (ha-zk.md 4).
         unsigned = request.millisToCede
         millis = unsigned - (1 << 32) if unsigned >= 1 << 31 else unsigned
@@ -37,22 +43,45 @@ class ZkfcProtocolService:
     async def graceful_failover(
         self, request: zkfc.GracefulFailoverRequestProto, call: Call
     ) -> zkfc.GracefulFailoverResponseProto:
-        self._check(call)
-        await self._controller.graceful_failover()
+        check_access(call, self._allowed)
+        await self._controller.graceful_failover(call.caller.user)
         return zkfc.GracefulFailoverResponseProto()
 
-    def _check(self, call: Call) -> None:
-        """DFSZKFailoverController.checkRpcAdminAccess."""
-        user = call.caller.user
-        if user in self._allowed or "*" in self._allowed:
-            log.info("allowed a request of %s from %s", user, call.caller.address)
-            return
-        message = (
-            f"Disallowed RPC access from {user} (auth:SIMPLE) at {call.caller.address}."
-            f" Not listed in {ADMINISTRATORS_KEY}"
+
+class ExplanationService:
+    """GenericRefreshProtocol: what this controller knows, as JSON in the answer's text."""
+
+    def __init__(self, controller: FailoverController, allowed: frozenset[str]) -> None:
+        self._controller = controller
+        self._allowed = allowed
+
+    @partial(f"one word only, of a failover controller: {EXPLAIN}")
+    async def refresh(
+        self, request: generic_refresh.GenericRefreshRequestProto, call: Call
+    ) -> generic_refresh.GenericRefreshResponseCollectionProto:
+        check_access(call, self._allowed)
+        if request.identifier == EXPLAIN:
+            code, text = 0, json.dumps(await self._controller.explain())
+        else:
+            code, text = NO_SUCH_WORD, f"the one word known here is {EXPLAIN}"
+        answer = generic_refresh.GenericRefreshResponseProto(
+            exitStatus=code, userMessage=text, senderName="hdfsd"
         )
-        log.warning("%s", message)
-        raise AccessControl(message)
+        return generic_refresh.GenericRefreshResponseCollectionProto(responses=[answer])
+
+
+def check_access(call: Call, allowed: frozenset[str]) -> None:
+    """DFSZKFailoverController.checkRpcAdminAccess. Raises AccessControl."""
+    user = call.caller.user
+    if user in allowed or "*" in allowed:
+        log.info("allowed a request of %s from %s", user, call.caller.address)
+        return
+    message = (
+        f"Disallowed RPC access from {user} (auth:SIMPLE) at {call.caller.address}."
+        f" Not listed in {ADMINISTRATORS_KEY}"
+    )
+    log.warning("%s", message)
+    raise AccessControl(message)
 
 
 def parse_administrators(text: str) -> frozenset[str]:

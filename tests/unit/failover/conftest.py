@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,7 @@ from hdfsd.failover.controller import FailoverController
 from hdfsd.failover.policy import ServiceState
 from hdfsd.ports.coordination import Breadcrumb, LockView, SessionState
 from hdfsd.ports.shell import ShellResult
+from hdfsd.ports.ssh import SshTarget
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -239,7 +240,7 @@ class Zkfc:
         await self._controller().cede_active(millis, "a test")
 
     async def graceful_failover(self, *, deadline_ms: int) -> None:
-        await self._controller().graceful_failover()
+        await self._controller().graceful_failover("a test")
 
     async def close(self) -> None:
         pass
@@ -261,6 +262,45 @@ class Shell:
         if command == "no-such-shell":
             raise FileNotFoundError(2, "No such file or directory", "bash")
         return self.answers.get(command, ShellResult(0, ""))
+
+
+class SshSession:
+    def __init__(self, ssh: Ssh) -> None:
+        self._ssh = ssh
+
+    async def run(self, command: str, *, deadline_ms: int) -> ShellResult:
+        self._ssh.ran.append(command)
+        await asyncio.sleep(0.003)
+        word = "fuser" if "fuser" in command else "nc"
+        result = self._ssh.answers.get(word, ShellResult(0, ""))
+        if isinstance(result, HdfsdError):
+            raise result
+        return result
+
+    async def close(self) -> None:
+        self._ssh.opened -= 1
+
+
+class Ssh:
+    """A machine that lets everybody in, unless it has an error."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, ShellResult | HdfsdError] = {}
+        """By `fuser` and `nc`."""
+        self.error: HdfsdError | None = None
+        self.targets: list[tuple[SshTarget, tuple[str, ...]]] = []
+        self.ran: list[str] = []
+        self.opened = 0
+
+    async def connect(
+        self, target: SshTarget, *, key_files: Sequence[str], deadline_ms: int
+    ) -> SshSession:
+        self.targets.append((target, tuple(key_files)))
+        await asyncio.sleep(0.004)
+        if self.error is not None:
+            raise self.error
+        self.opened += 1
+        return SshSession(self)
 
 
 class Clock:
@@ -296,6 +336,7 @@ class World:
         self.conf = configuration(count)
         self.ensemble = Ensemble()
         self.shell = Shell()
+        self.ssh = Ssh()
         self.clock = Clock()
         self.names = [f"nn{number}" for number in range(1, count + 1)]
         self.namenodes = {name: NameNode() for name in self.names}
@@ -327,6 +368,7 @@ class World:
             self.shell,
             self.clock,
             hostname=name.replace("nn", "host"),
+            ssh=self.ssh,
         )
         self.controllers[name] = controller
         self.tasks[name] = asyncio.get_running_loop().create_task(controller.run())

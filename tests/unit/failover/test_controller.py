@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hdfsd.failover.calls import RequestSource
 from hdfsd.failover.candidate import ElectionFailed
 from hdfsd.failover.elector import State
 from hdfsd.failover.policy import ServiceState
+from hdfsd.failover.timeline import LOCK_FOUND_FREE
 from hdfsd.ports.coordination import Breadcrumb
 from hdfsd.ports.shell import ShellResult
 
@@ -295,5 +297,64 @@ def test_a_lock_service_that_refuses_ends_the_controller(world: World) -> None:
         world.start("nn1")
         with pytest.raises(ElectionFailed, match="Parent znode"):
             await world.tasks.pop("nn1")
+
+    world.run(story())
+
+
+def test_a_controller_explains_itself(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        await world.until(lambda: world.active() == ["nn1"])
+        world.namenodes["nn1"].kill()
+        await world.until(lambda: world.active() == ["nn2"])
+        await asyncio.sleep(1)
+        told = await world.controllers["nn2"].explain()
+        assert told["namenode"] == {"nameservice": "ns1", "id": "nn2", "address": "host2:8020"}
+        assert told["election"]["state"] == "ACTIVE"
+        assert told["election"]["reason"] == "NameNode is active: now active"
+        assert told["health"]["state"] == "SERVICE_HEALTHY"
+        assert told["lock"] == {"holder": "nn2", "mine": True}
+        assert (told["expected_state"], told["hold_ms"]) == ("ACTIVE", 0)
+        assert told["fencing_methods"] == ["shell(fence)"]
+        (failover,) = told["failovers"]
+        assert failover["succeeded"] is True
+        assert failover["cause"].endswith("NameNode at host1:8020 was active before")
+        steps = {step["step"]: step["detail"] for step in failover["steps"]}
+        asked = steps["fencing of NameNode at host1:8020: asked to become standby"]
+        assert asked == "it did not work: connection refused"
+        assert steps["fencing of NameNode at host1:8020: shell(fence)"] == "done: exit code 0"
+        assert list(steps)[-1] == "NameNode is active"
+        assert failover["millis"] == sum(step["millis"] for step in failover["steps"])
+        assert json.dumps(told)
+        loser = await world.controllers["nn1"].explain()
+        assert loser["health"]["state"] == "SERVICE_NOT_RESPONDING"
+        assert loser["lock"] == {"holder": "nn2", "mine": False}
+        assert loser["failovers"][0]["cause"] == LOCK_FOUND_FREE
+        news = [news["what"] for news in loser["news"]]
+        assert any("does not respond" in what for what in news)
+
+    world.run(story())
+
+
+def test_a_failover_that_was_asked_for_says_by_whom(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        await world.controllers["nn2"].graceful_failover("eve")
+        told = await world.controllers["nn2"].explain()
+        assert told["failovers"][0]["cause"].startswith(
+            "eve asked for a failover from NameNode at host1:8020: "
+        )
+        ceded = await world.controllers["nn1"].explain()
+        assert "a test asks to cede for 10000 ms" in [news["what"] for news in ceded["news"]]
+
+    world.run(story())
+
+
+def test_an_explanation_when_the_lock_service_is_gone(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.sessions["nn2"].reachable = False
+        told = await world.controllers["nn2"].explain()
+        assert told["lock"] == {"error": "the lock service can't be reached"}
 
     world.run(story())

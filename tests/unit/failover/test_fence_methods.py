@@ -42,6 +42,7 @@ def test_methods(lines: list[str], methods: list[tuple[MethodKind, str]]) -> Non
         ("shell()", "can't parse"),
         ("shell(x", "can't parse"),
         ("shell (x)", "can't parse"),
+        ("sshfence(hdfs:ssh)", r"sshfence\(hdfs:ssh\): write sshfence"),
         ("powershell(Stop-Computer)", "runs on Windows only"),
         ("org.example.PowerSwitch(7)", "no method 'org.example.PowerSwitch'"),
         ("Shell(x)", "no method 'Shell'"),
@@ -60,6 +61,7 @@ def test_a_method_is_written_as_it_was_read() -> None:
 def test_one_command_is_for_everybody() -> None:
     for subject in (None, *Subject):
         assert command_for("/bin/fence now", subject) == "/bin/fence now"
+        assert command_for("/bin/fence now,", subject) == "/bin/fence now"
 
 
 def test_two_commands_are_for_the_two_nodes_of_a_failover_by_hand() -> None:
@@ -79,7 +81,7 @@ def test_environment(
     configuration_of: Callable[..., Configuration], subject: Subject | None, prefix: str
 ) -> None:
     node = namenode(configuration_of(2), "ns1", "nn2")
-    values = {"a.b-c": "1", "dfs.ha.zkfc.port": "8019"}
+    values = {"a.b-c": "1", "dfs.ha.zkfc.port": "8019", "no=name": "2", "": "3"}
     assert environment_for(values, node, subject) == {
         "a_b-c": "1",
         "dfs_ha_zkfc_port": "8019",

@@ -4,25 +4,31 @@ from typing import Any
 
 import pytest
 
-from hdfsd.base.errors import RemoteFault
+from hdfsd.base.errors import ConfigError, ConnectFailed, OutcomeUnknown, RemoteFault
 from hdfsd.failover.calls import RequestSource
 from hdfsd.failover.fence_methods import Subject, parse_methods
-from hdfsd.failover.fencing import Fencer, FencingFailed
+from hdfsd.failover.fencing import FenceAttempt, Fencer, FencingFailed, FencingPlan, Means
 from hdfsd.failover.policy import ServiceState
 from hdfsd.ports.shell import ShellResult
+from hdfsd.ports.ssh import SshTarget
 
 World = Any
 
 
-def fencer(world: World, *lines: str) -> Fencer:
-    return Fencer(
-        parse_methods(lines),
-        links=world,
-        shell=world.shell,
+def fencer(
+    world: World, *lines: str, attempts: list[FenceAttempt] | None = None, ssh: bool = True
+) -> Fencer:
+    plan = FencingPlan(
+        methods=parse_methods(lines),
         environment={"a.b": "c"},
-        source=RequestSource.CONTROLLER,
         graceful_timeout_ms=5000,
+        timeout_ms=60_000,
+        ssh_connect_timeout_ms=30_000,
+        ssh_key_files=("/keys/a", "/keys/b"),
     )
+    means = Means(world, world.shell, world.clock, world.ssh if ssh else None)
+    record = (lambda _: None) if attempts is None else attempts.append
+    return Fencer(plan, means, RequestSource.CONTROLLER, record=record)
 
 
 def test_who_becomes_standby_when_asked_needs_no_force(world: World) -> None:
@@ -48,13 +54,24 @@ def test_methods_are_tried_in_their_order(world: World, harm: str) -> None:
             namenode.frozen = True
         else:
             namenode.refusal = RemoteFault("not now")
-        world.shell.answers["first"] = ShellResult(3, "")
-        how = await fencer(
-            world, "sshfence", "shell(first)", "shell(second)", "shell(third)"
-        ).fence(world.settings("nn1").namenode)
+        world.shell.answers["first"] = ShellResult(3, "three\n")
+        world.ssh.error = ConnectFailed("host1:22: no ssh session")
+        attempts: list[FenceAttempt] = []
+        methods = ["sshfence", "shell(first)", "shell(second)", "shell(third)"]
+        how = await fencer(world, *methods, attempts=attempts).fence(world.settings("nn1").namenode)
         assert how == "NameNode at host1:8020 fenced by shell(second)"
         assert [command for command, _ in world.shell.ran] == ["first", "second"]
         assert world.shell.ran[0][1]["a_b"] == "c"
+        assert [(a.how, a.succeeded) for a in attempts] == [
+            ("asked to become standby", False),
+            ("sshfence", False),
+            ("shell(first)", False),
+            ("shell(second)", True),
+        ]
+        assert attempts[1].said == "host1:22: no ssh session"
+        assert attempts[2].said == "exit code 3: three"
+        # Virtual milliseconds, cut to whole ones.
+        assert [abs(a.millis - ms) <= 1 for a, ms in zip(attempts[1:], (4, 2, 2))] == [True] * 3
 
     world.run(story())
 
@@ -64,12 +81,14 @@ def test_what_every_method_said_is_on_record(world: World) -> None:
         world.namenodes["nn1"].kill()
         world.shell.answers["loud"] = ShellResult(1, "x" * 100_000 + " end\n")
         world.shell.answers["late"] = ShellResult(-1, "")
+        world.ssh.error = ConfigError("key.pem has a passphrase")
         methods = ["shell(loud)", "shell(late)", "sshfence", "shell(a,b)", "shell(no-such-shell)"]
         with pytest.raises(FencingFailed) as caught:
             await fencer(world, *methods).fence(world.settings("nn1").namenode)
         said = str(caught.value)
         assert said.startswith("Unable to fence NameNode at host1:8020: shell(loud): exit code 1")
-        assert "x end; shell(late): exit code -1; sshfence: sshfence is not built" in said
+        late = "shell(late): killed: it did not end by itself within 60000 ms"
+        assert f"x end; {late}; sshfence: key.pem has a passphrase" in said
         assert "haadmin -failover only" in said
         assert "No such file or directory" in said
         assert len(said) < 2000
@@ -96,5 +115,70 @@ def test_both_nodes_of_a_failover_by_hand(world: World) -> None:
         assert [command for command, _ in world.shell.ran] == ["bad", "up", "down"]
         assert world.shell.ran[1][1]["target_namenodeid"] == "nn2"
         assert world.shell.ran[2][1]["source_namenodeid"] == "nn1"
+
+    world.run(story())
+
+
+FUSER = "PATH=$PATH:/sbin:/usr/sbin fuser -v -k -n tcp 8020"
+NC = "nc -z host1 8020"
+
+
+@pytest.mark.parametrize(
+    ("fuser", "nc", "commands", "fenced", "said"),
+    [
+        (0, 0, [FUSER], True, "was killed"),
+        (1, 1, [FUSER, NC], True, "nobody listens on the port"),
+        (1, 0, [FUSER, NC], False, "it still listens, and this user can't kill it"),
+        (1, 127, [FUSER, NC], False, "there is no nc on that machine"),
+        (1, -1, [FUSER, NC], False, "nc did not end by itself"),
+        (127, 0, [FUSER], False, "install psmisc"),
+        (-1, 0, [FUSER], False, "fuser ended with -1"),
+    ],
+)
+def test_by_ssh(
+    world: World, fuser: int, nc: int, commands: list[str], fenced: bool, said: str
+) -> None:
+    async def story() -> None:
+        world.ssh.answers = {"fuser": ShellResult(fuser, "8020/tcp: 77"), "nc": ShellResult(nc, "")}
+        attempts: list[FenceAttempt] = []
+        node = world.settings("nn1").namenode
+        fencing = fencer(world, "sshfence(hdfs:2222)", attempts=attempts).force((node, None))
+        if fenced:
+            assert await fencing == "NameNode at host1:8020 fenced by sshfence(hdfs:2222)"
+        else:
+            with pytest.raises(FencingFailed, match=said):
+                await fencing
+        assert world.ssh.targets == [(SshTarget("host1", 2222, "hdfs"), ("/keys/a", "/keys/b"))]
+        assert world.ssh.ran == commands
+        assert world.ssh.opened == 0, "the session is closed"
+        assert said in attempts[0].said
+
+    world.run(story())
+
+
+def test_a_link_that_breaks_during_the_kill_proves_nothing(world: World) -> None:
+    async def story() -> None:
+        world.ssh.answers["fuser"] = OutcomeUnknown("host1:22: connection lost")
+        with pytest.raises(FencingFailed, match="connection lost"):
+            await fencer(world, "sshfence").force((world.settings("nn1").namenode, None))
+        assert world.ssh.opened == 0
+
+    world.run(story())
+
+
+def test_ssh_spares_the_node_that_shall_become_active(world: World) -> None:
+    async def story() -> None:
+        settings = world.settings("nn1")
+        nodes = ((settings.peers[0], Subject.TARGET), (settings.namenode, Subject.SOURCE))
+        await fencer(world, "sshfence").force(*nodes)
+        assert [target.host for target, _ in world.ssh.targets] == ["host1"]
+
+    world.run(story())
+
+
+def test_where_there_is_no_ssh(world: World) -> None:
+    async def story() -> None:
+        with pytest.raises(FencingFailed, match="no machine can be reached by ssh from here"):
+            await fencer(world, "sshfence", ssh=False).force((world.settings("nn1").namenode, None))
 
     world.run(story())

@@ -7,7 +7,7 @@ import pytest
 from hdfsd.base.errors import RemoteFault, ServiceFailed
 from hdfsd.failover.calls import RequestSource
 from hdfsd.failover.fence_methods import parse_methods
-from hdfsd.failover.fencing import Fencer
+from hdfsd.failover.fencing import Fencer, FencingPlan, Means
 from hdfsd.failover.manual import FailoverFailed, ManualFailover
 from hdfsd.failover.policy import ServiceState
 from hdfsd.ports.shell import ShellResult
@@ -18,14 +18,8 @@ USER = RequestSource.USER
 
 async def failover(world: World, **options: bool) -> None:
     settings = world.settings("nn1")
-    fencer = Fencer(
-        parse_methods(["shell(fence)"]),
-        links=world,
-        shell=world.shell,
-        environment={},
-        source=USER,
-        graceful_timeout_ms=5000,
-    )
+    plan = FencingPlan(parse_methods(["shell(fence)"]), {}, 5000, 60_000, 30_000, ())
+    fencer = Fencer(plan, Means(world, world.shell, world.clock), USER)
     manual = ManualFailover(world, fencer, USER, new_active_timeout_ms=60_000)
     await manual.failover(
         settings.namenode,

@@ -7,8 +7,14 @@ from typing import Any
 import pytest
 
 from hdfsd.base.errors import AccessControl
-from hdfsd.failover.service import ZkfcProtocolService, parse_administrators
-from hdfsd.wire.messages import zkfc
+from hdfsd.failover.service import (
+    EXPLAIN,
+    NO_SUCH_WORD,
+    ExplanationService,
+    ZkfcProtocolService,
+    parse_administrators,
+)
+from hdfsd.wire.messages import generic_refresh, zkfc
 
 
 class Controller:
@@ -18,8 +24,11 @@ class Controller:
     async def cede_active(self, millis: int, asked_by: str) -> None:
         self.asked.append((millis, asked_by))
 
-    async def graceful_failover(self) -> None:
-        self.asked.append("graceful")
+    async def graceful_failover(self, asked_by: str) -> None:
+        self.asked.append(f"graceful for {asked_by}")
+
+    async def explain(self) -> dict[str, Any]:
+        return {"health": "fine"}
 
 
 def call_of(user: str) -> Any:
@@ -28,11 +37,8 @@ def call_of(user: str) -> Any:
 
 def service(administrators: str) -> tuple[ZkfcProtocolService, Controller]:
     controller = Controller()
-    made: Any = ZkfcProtocolService(
-        controller,  # type: ignore[arg-type]
-        user="hdfs",
-        administrators=parse_administrators(administrators),
-    )
+    allowed = parse_administrators(administrators) | {"hdfs"}
+    made: Any = ZkfcProtocolService(controller, allowed)  # type: ignore[arg-type]
     return made, controller
 
 
@@ -51,7 +57,7 @@ def test_allowed(administrators: str, user: str) -> None:
     asyncio.run(story())
     millis = [asked[0] for asked in controller.asked[:-1]]
     assert millis == [5000, 0, -1, 0x7FFFFFFF]
-    assert controller.asked[-1] == "graceful"
+    assert controller.asked[-1] == f"graceful for {user}"
 
 
 @pytest.mark.parametrize(("administrators", "user"), [("", "eve"), (" staff", "staff")])
@@ -70,3 +76,22 @@ def test_refused(administrators: str, user: str) -> None:
 
     asyncio.run(story())
     assert controller.asked == []
+
+
+def test_an_explanation_comes_through_hadoops_own_door() -> None:
+    made = ExplanationService(Controller(), frozenset({"hdfs"}))  # type: ignore[arg-type]
+
+    async def ask(word: str, user: str = "hdfs") -> tuple[int, str]:
+        request = generic_refresh.GenericRefreshRequestProto(identifier=word)
+        (answer,) = (await made.refresh(request, call_of(user))).responses
+        return answer.exitStatus, answer.userMessage
+
+    async def story() -> None:
+        assert await ask(EXPLAIN) == (0, '{"health": "fine"}')
+        code, text = await ask("something else")
+        assert code == NO_SUCH_WORD
+        assert EXPLAIN in text
+        with pytest.raises(AccessControl, match="Disallowed RPC access from eve"):
+            await ask(EXPLAIN, "eve")
+
+    asyncio.run(story())
