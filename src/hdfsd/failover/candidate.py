@@ -28,6 +28,12 @@ from hdfsd.ports.coordination import Coordination, LockView, SessionState
 log = logging.getLogger(__name__)
 
 
+NAMESAKE = (
+    "this controller's own before a restart, or that of a second controller with the same"
+    " dfs.ha.namenode.id, which must be stopped"
+)
+
+
 class Acts(Protocol):
     """What the controller does for the election."""
 
@@ -223,7 +229,11 @@ class Candidate:
         view = await self._coordination.read_lock(on_change)
         if view is None:
             return Event(Happening.LOCK_FREE, effect.ticket)
-        return Event(Happening.LOCK_OURS if view.mine else Happening.LOCK_OTHERS, effect.ticket)
+        if view.mine:
+            return Event(Happening.LOCK_OURS, effect.ticket)
+        if self.elector.is_own(view.data):
+            return Event(Happening.LOCK_NAMESAKE, effect.ticket, NAMESAKE)
+        return Event(Happening.LOCK_OTHERS, effect.ticket)
 
     async def _read_breadcrumb(self, effect: Effect) -> Event:
         found = await self._coordination.read_breadcrumb()

@@ -10,7 +10,14 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from hdfsd.base.errors import ConnectFailed, HdfsdError, LinkError, ServiceFailed
+from hdfsd.base.errors import (
+    ConnectFailed,
+    CorruptData,
+    HdfsdError,
+    LinkError,
+    ServiceFailed,
+    StorageError,
+)
 from hdfsd.base.nameservices import NameNodeAddresses
 from hdfsd.base.settings import FailoverSettings
 from hdfsd.failover.calls import Links, RequestSource, ServiceStatus, ZkfcService
@@ -219,14 +226,24 @@ class FailoverController:
     async def fence(self, data: bytes) -> str:
         """Fences the node that a breadcrumb names (ZKFailoverController.fenceOldActive)."""
         try:
-            known = (self._local, *self._settings.peers)
-            target = resolve(data, known, "the breadcrumb of the last active node")
+            target = self._named_by(data)
             log.info("%s was active before: fencing it", describe(target))
             self._timeline.name_cause(f"{describe(target)} was active before")
             return await self._fencer.fence(target)
         except HdfsdError as error:
             self._record_attempt(False, f"Unable to fence old active: {error}")
             raise
+
+    def _named_by(self, data: bytes) -> NameNodeAddresses:
+        """Raises HdfsdError when a breadcrumb names nobody: then nobody can be fenced."""
+        known = (self._local, *self._settings.peers)
+        try:
+            return resolve(data, known, "the breadcrumb of the last active node")
+        except CorruptData as error:
+            raise StorageError(
+                f"{error}: nobody can say whom to fence. When no NameNode is active, stop all"
+                " controllers and run zkfc -formatZK"
+            ) from error
 
     async def promote(self) -> None:
         log.info("trying to make %s active", self._name)

@@ -54,6 +54,9 @@ class Happening(Enum):
     LOCK_TAKEN = "another has the lock"
     LOCK_OURS = "the lock is ours"
     LOCK_OTHERS = "the lock is another's"
+    LOCK_NAMESAKE = "the lock is another session's of this very NameNode"
+    """Of this controller before it was restarted, or of a second one with the same id. The active
+    NameNode is ours then: it is left alone, where Hadoop makes it standby."""
     LOCK_FREE = "nobody has the lock"
     LOCK_CHANGED = "the lock changed"
     NO_OLD_ACTIVE = "no other node to fence"
@@ -139,6 +142,7 @@ TRANSITIONS: Mapping[tuple[State, Happening], _Cell] = {
     (_S.LOOKING, _H.EXPIRED): _REJOIN,
     (_S.LOOKING, _H.LOCK_OURS): (_S.READING, (_A.READ_BREADCRUMB,)),
     (_S.LOOKING, _H.LOCK_OTHERS): (_S.STANDBY, (_A.DEMOTE,)),
+    (_S.LOOKING, _H.LOCK_NAMESAKE): (_S.STANDBY, ()),
     (_S.LOOKING, _H.LOCK_FREE): _CONTEND,
     (_S.LOOKING, _H.LOCK_CHANGED): _CONTEND,
     (_S.LOOKING, _H.NO_ANSWER): _RETRY,
@@ -200,6 +204,7 @@ TRANSITIONS: Mapping[tuple[State, Happening], _Cell] = {
     (_S.ACTIVE, _H.EXPIRED): _REJOIN,
     (_S.ACTIVE, _H.LOCK_OURS): (_S.ACTIVE, ()),
     (_S.ACTIVE, _H.LOCK_OTHERS): (_S.STANDBY, (_A.DEMOTE,)),
+    (_S.ACTIVE, _H.LOCK_NAMESAKE): (_S.STANDBY, ()),
     (_S.ACTIVE, _H.LOCK_FREE): _CONTEND,
     (_S.ACTIVE, _H.LOCK_CHANGED): _CONTEND,
     (_S.ACTIVE, _H.NO_ANSWER): _RETRY,
@@ -240,7 +245,9 @@ TRANSITIONS: Mapping[tuple[State, Happening], _Cell] = {
 }
 """(state, what happens) -> (next state, effects in their order). An absent key is an error."""
 
-_TOLD_STANDBY = frozenset({_S.CONTENDING, _S.LOOKING, _S.READING, _S.FENCING, _S.CLAIMING})
+_TOLD_STANDBY = frozenset(
+    {_S.STANDBY, _S.CONTENDING, _S.LOOKING, _S.READING, _S.FENCING, _S.CLAIMING}
+)
 """States in which a NameNode that was told to be standby has not been told otherwise."""
 
 
@@ -311,9 +318,8 @@ class Elector:
         if event.happening in (Happening.NO_OLD_ACTIVE, Happening.OLD_ACTIVE):
             self.old = event.breadcrumb
         effects = tuple(self._effect(action) for action in actions if self._is_needed(action))
-        self._told_standby = self.state is State.STANDBY or (
-            self._told_standby and self.state in _TOLD_STANDBY
-        )
+        told = self._told_standby or Action.DEMOTE in actions
+        self._told_standby = told and self.state in _TOLD_STANDBY
         if self.state is before and not effects:
             return Outcome((), "")
         detail = f" ({event.detail})" if event.detail else ""

@@ -304,11 +304,15 @@ class Ssh:
 
 
 class Clock:
+    def __init__(self) -> None:
+        self.jump_ms = 0
+        """How far the wall clock was set aside."""
+
     def now_ms(self) -> int:
         return int(asyncio.get_running_loop().time() * 1000)
 
     def wall_ms(self) -> int:
-        return 1_700_000_000_000 + self.now_ms()
+        return 1_700_000_000_000 + self.now_ms() + self.jump_ms
 
 
 def configuration(count: int, **changes: str) -> Configuration:

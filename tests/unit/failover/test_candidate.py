@@ -181,3 +181,21 @@ def test_a_refusal_ends_it_with_its_cause(world: World) -> None:
         assert world.ensemble.holder is None
 
     world.run(story())
+
+
+def test_a_lock_of_our_own_name_is_waited_for_and_nobody_is_demoted(world: World) -> None:
+    async def story() -> None:
+        one, acts1 = candidate(world, "nn1")
+        two, acts2 = candidate(world, "nn2")
+        await asyncio.sleep(0)
+        one.join(b"nn1")
+        await world.until(lambda: one.state is State.ACTIVE)
+        two.join(b"nn1")
+        await world.until(lambda: two.state is State.STANDBY)
+        await asyncio.sleep(1)
+        assert acts2.done == [], "its NameNode is the one that is active"
+        one.quit(need_fence=True)
+        await world.until(lambda: two.state is State.ACTIVE)
+        assert (acts1.done, acts2.done) == (["promote"], ["promote"])
+
+    world.run(story())

@@ -143,6 +143,9 @@ def test_garbage_in_the_breadcrumb_is_no_leave_to_become_active(world: World) ->
         await world.start_all()
         await asyncio.sleep(10)
         assert world.active() == []
+        told = await world.controllers["nn1"].explain()
+        assert "nobody can say whom to fence" in told["failovers"][-1]["outcome"]
+        assert "zkfc -formatZK" in told["failovers"][-1]["outcome"]
         world.ensemble.breadcrumb = None
         await world.until(lambda: len(world.active()) == 1)
 
@@ -356,5 +359,47 @@ def test_an_explanation_when_the_lock_service_is_gone(world: World) -> None:
         world.sessions["nn2"].reachable = False
         told = await world.controllers["nn2"].explain()
         assert told["lock"] == {"error": "the lock service can't be reached"}
+
+    world.run(story())
+
+
+def test_a_controller_that_is_killed_and_restarted_costs_no_outage(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        # Its session lives on in ZooKeeper until it expires.
+        old = world.sessions["nn1"]
+        old.ensemble = type(world.ensemble)()
+        await world.kill_controller("nn1")
+        world.sessions["nn1"] = type(old)(world.ensemble)
+        world.start("nn1")
+        await asyncio.sleep(5)
+        told = await world.controllers["nn1"].explain()
+        assert "before a restart, or that of a second controller" in told["election"]["reason"]
+        assert told["lock"] == {"holder": "nn1", "mine": False}
+        states = [order for order, _ in world.namenodes["nn1"].orders]
+        assert states == ["ACTIVE"], "nobody made it standby"
+        world.ensemble.free()
+        await world.until(lambda: world.ensemble.holder is not None)
+        await asyncio.sleep(1)
+        assert len(world.active()) == 1
+
+    world.run(story())
+
+
+@pytest.mark.parametrize("jump_ms", [-(10**10), 10**10])
+def test_a_wall_clock_that_jumps_moves_nothing(world: World, jump_ms: int) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.clock.jump_ms = jump_ms
+        await world.controllers["nn1"].cede_active(5000, "a test")
+        await world.until(lambda: world.active() == ["nn2"], within_ms=100)
+        world.clock.jump_ms = 0
+        waited_ms = await world.until(lambda: world.controllers["nn1"].election is State.STANDBY)
+        assert 4500 < waited_ms <= 5100
+        world.clock.jump_ms = jump_ms
+        world.namenodes["nn2"].kill()
+        assert await world.until(lambda: world.active() == ["nn1"]) < 20
+        told = await world.controllers["nn1"].explain()
+        assert 0 <= told["failovers"][-1]["millis"] < 20
 
     world.run(story())
