@@ -9,11 +9,14 @@ import pytest
 
 from hdfsd.base.errors import RemoteFault
 from hdfsd.base.ids import Epoch, TxId
+from hdfsd.editlog.frames import Run
 from hdfsd.editlog.ops import EditOp
-from hdfsd.journal.acceptor import REQUESTS, Acceptor, Segment
+from hdfsd.journal.acceptor import REQUESTS, Acceptor, Append, Segment
+from hdfsd.journal.journal import Journal
 from hdfsd.journal.store import JournalStore
 from hdfsd.namenode.committer import Committer
 from hdfsd.namenode.state import NameNodeState
+from hdfsd.quorum import recovery
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -102,3 +105,34 @@ def refuse_no_old_epoch(patch: pytest.MonkeyPatch) -> None:
                 raise
 
     patch.setattr(Acceptor, "_check_request", check)
+
+
+def recovery_prefers_length(patch: pytest.MonkeyPatch) -> None:
+    """Of unfinished copies the longest is chosen, whoever wrote it."""
+
+    def rank(answer: recovery.PrepareAnswer, segment: recovery.Segment) -> tuple[bool, int, int]:
+        return (segment.finalized, segment.last_txid, answer.seen_epoch)
+
+    patch.setattr(recovery, "_rank", rank)
+
+
+def forget_accepted_recoveries_after_restart(patch: pytest.MonkeyPatch) -> None:
+    """A JournalNode that was started anew does not know what it accepted."""
+    patch.setattr(JournalStore, "_read_accepted", lambda self: {})
+
+
+def serve_unsynced_edits(patch: pytest.MonkeyPatch) -> None:
+    """A JournalNode shows a tailer what it has written and not synced yet."""
+
+    async def sync(self: Journal, written: list[Append]) -> None:
+        for batch in written:
+            self.acceptor.synced(batch.last_txid)
+            if self._cache is not None:
+                count = batch.last_txid - batch.first_txid + 1
+                run = Run(batch.first_txid, count, batch.data)
+                self._cache.store(run, self.store.layout_version)
+        if written:
+            written.clear()
+            await self.store.sync()
+
+    patch.setattr(Journal, "_sync", sync)

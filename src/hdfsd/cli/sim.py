@@ -1,4 +1,9 @@
-"""Adapter. `hdfsd sim`: runs seeds of the simulator, or tells the story of one."""
+"""Adapter. `hdfsd sim`: runs seeds of the simulator, or tells the story of one.
+
+Worlds: `cluster` is NameNodes, controllers, JournalNodes and clients; `journal` is JournalNodes and
+duelling writers alone, whose seeds take a tenth of the time. `--pairs` breaks one story of the
+latter at every call and at every pair of calls.
+"""
 
 from __future__ import annotations
 
@@ -9,52 +14,95 @@ import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.pool import Pool
 
+from hdfsd.sim import duel, every_call, swarm
 from hdfsd.sim.loop import current_lane
-from hdfsd.sim.swarm import Result, run_seed
 from hdfsd.sim.world import World
+
+Result = swarm.Result | duel.Result
+WORLDS: dict[str, Callable[..., Result]] = {"cluster": swarm.run_seed, "journal": duel.run_seed}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`hdfsd sim [--seed N] [--seeds M] [--trace] [--jobs J]`: 0 when every seed holds, else 1."""
+    """`hdfsd sim [--world W] [--seed N] [--seeds M] [--trace] [--jobs J] | --pairs`: 0 when every
+    seed holds, else 1."""
     parser = argparse.ArgumentParser(prog="hdfsd sim", description=__doc__.partition(". ")[2])
+    parser.add_argument("--world", choices=sorted(WORLDS), default="cluster", help="what runs")
+    parser.add_argument("--pairs", action="store_true", help="faults at every call and every pair")
     parser.add_argument("--seed", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=1, help="how many of them")
     parser.add_argument("--jobs", type=int, default=2, help="processes to run them in")
     parser.add_argument("--trace", action="store_true", help="everything that happens, as a story")
     options = parser.parse_args(list(arguments))
     if options.trace:
-        return _tell(options.seed)
+        return _tell(options.world, options.seed)
     seeds = range(options.seed, options.seed + options.seeds)
-    if len(seeds) == 1:
-        return _report(seeds, iter([_quietly(seeds[0])]))
+    work = [(options.world, seed) for seed in seeds]
+    if len(seeds) == 1 and not options.pairs:
+        return _report(options.world, seeds, iter([_quietly(work[0])]))
     with multiprocessing.Pool(options.jobs) as pool:
-        return _report(seeds, pool.imap(_quietly, seeds))
+        if options.pairs:
+            return _pairs(pool)
+        return _report(options.world, seeds, pool.imap(_quietly, work, chunksize=4))
 
 
-def _quietly(seed: int) -> Result:
+def _silence() -> None:
     logging.disable(logging.CRITICAL)
     # Of processes that were killed between the making of a task and its first step.
     warnings.filterwarnings("ignore", message="coroutine .* was never awaited")
-    return run_seed(seed)
 
 
-def _report(seeds: Sequence[int], results: Iterator[Result]) -> int:
+def _quietly(work: tuple[str, int]) -> Result:
+    _silence()
+    world, seed = work
+    return WORLDS[world](seed)
+
+
+def _broken(places: Sequence[every_call.Place]) -> every_call.Result:
+    _silence()
+    return every_call.run(places)
+
+
+def _pairs(pool: Pool) -> int:
+    """All faults alone, then all pairs of them; what failed is told with its places."""
+    began_s = time.monotonic()
+    alone = [(place,) for place in every_call.singles()]
+    every = [*alone, *every_call.pairs()]
+    failed = 0
+    for done, result in enumerate(pool.imap(_broken, every, chunksize=64), start=1):
+        if result.failure:
+            failed += 1
+            print(f"{' and '.join(map(str, result.places))} FAILED: {result.failure}")
+        if done % 5_000 == 0:
+            print(f"{done} of {len(every)}, {time.monotonic() - began_s:.0f} s")
+        sys.stdout.flush()
+    took_s = time.monotonic() - began_s
+    print(f"{len(alone)} faults and {len(every) - len(alone)} pairs: {failed} fail, {took_s:.0f} s")
+    return 1 if failed else 0
+
+
+def _report(world: str, seeds: Sequence[int], results: Iterator[Result]) -> int:
     """A line per seed with its digest; what failed comes with the way to see it again."""
     began_s, failed = time.monotonic(), []
     for result in results:
         if result.failure:
             failed.append(result.seed)
             print(f"seed {result.seed} FAILED {result.digest}: {result.failure}")
-            print(f"  {result.mix}\n  again, as a story: hdfsd sim --seed {result.seed} --trace")
+            print(f"  {result.mix}\n  again, as a story: {_command(world, result.seed)}")
         else:
-            told = f"{result.faults} faults, {result.counts.known} operations"
-            print(f"seed {result.seed} holds {result.digest} ({told}, {result.virtual_ms} ms)")
+            told = f"{result.told()}, {result.virtual_ms} ms"
+            print(f"seed {result.seed} holds {result.digest} ({told})")
         sys.stdout.flush()
     rate = len(seeds) / (time.monotonic() - began_s)
     print(f"{len(seeds) - len(failed)} of {len(seeds)} seeds hold, {rate:.1f} a second")
     return 1 if failed else 0
+
+
+def _command(world: str, seed: int) -> str:
+    named = "" if world == "cluster" else f"--world {world} "
+    return f"hdfsd sim {named}--seed {seed} --trace"
 
 
 class _Story(logging.Handler):
@@ -74,7 +122,7 @@ class _Story(logging.Handler):
         self._world.loop.trace.lines.append(line)
 
 
-def _tell(seed: int) -> int:
+def _tell(name: str, seed: int) -> int:
     root = logging.getLogger()
     root.setLevel(logging.INFO)
 
@@ -82,7 +130,7 @@ def _tell(seed: int) -> int:
         world.loop.trace.lines = deque()
         root.handlers = [_Story(world)]
 
-    result = run_seed(seed, watch=watch)
+    result = WORLDS[name](seed, watch=watch)
     print("\n".join([f"seed {seed}: {result.mix}", *result.trace]))
     print(f"seed {seed} {result.digest}: {result.failure or 'all promises hold'}")
     return 1 if result.failure else 0

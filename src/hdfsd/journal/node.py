@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from hdfsd.base.errors import CorruptData, InconsistentStorage
 from hdfsd.base.ids import Address
+from hdfsd.editlog.segment import PREALLOCATION_BYTES
 from hdfsd.journal import layout
 from hdfsd.journal.cache import EditsCache
 from hdfsd.journal.journal import Journal
@@ -41,6 +42,8 @@ class JournalNode:
         self.rpc_address = Address("", 0)
         self.http_address = Address("", 0)
         self.started_wall_ms = clock.wall_ms()
+        self.preallocation_bytes = PREALLOCATION_BYTES
+        """By which files of open segments grow."""
         self.is_own_host: Callable[[str], bool] = lambda host: host == self.http_address.host
         self._edits_dir_of = edits_dir_of
         self._disk = disk
@@ -89,6 +92,7 @@ class JournalNode:
             clock=self._clock,
             directory_mode=self._directory_mode,
             fetch_timeout_ms=self._fetch_timeout_ms,
+            preallocation_bytes=self.preallocation_bytes,
             fetch_bandwidth=self._fetch_bandwidth,
         )
         journal = Journal(journal_id, store, cache=cache)

@@ -5,13 +5,14 @@
 - P2: a JournalNode that answered an epoch accepts nothing below it, and gives an epoch to one
   NameNode only, across restarts and losses of power.
 - P3: nobody ends a segment at two different transactions; finalized copies of it are identical.
+- P6: what a JournalNode gives to a reader is durable there.
 - P4: each at-most-once call is in the journal at most once; all NameNodes make the same of it.
 - Bugs of other kinds: a process that ends for a reason that no fault explains.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ from hdfsd.base.ids import TxId
 from hdfsd.editlog import codec, files
 from hdfsd.editlog.frames import FrameScanner, offset_of
 from hdfsd.editlog.ops import EditOp
+from hdfsd.editlog.segment import HEADER_BYTES
 from hdfsd.journal.node import JournalNode
 from hdfsd.journal.service import JournalService
 from hdfsd.namespace.apply import apply
@@ -47,6 +49,10 @@ class Judge:
         """Of the JournalNodes, by name."""
         self.current_dir = ""
         """Where the journal lies on each of them."""
+        self.on_answer: Callable[[str, str, Message, str], None] | None = None
+        """Told of every answer to a writer, before it leaves: journal, method, request, writer."""
+        self.rotten = ""
+        """The journal whose finalized bytes rot: its memory may be better than its disk."""
         self._promised: dict[str, int] = {}
         self._ends: dict[int, int] = {}
         """First to last txid of every segment that somebody finalized."""
@@ -68,6 +74,8 @@ class Judge:
 
     def answered(self, journal: str, method: str, request: Message, caller: str) -> None:
         """A JournalNode has answered a writer's request with success."""
+        if self.on_answer is not None:
+            self.on_answer(journal, method, request, caller)
         if isinstance(request, qjournal.NewEpochRequestProto):
             self._promise(journal, request.epoch, caller)
             return
@@ -116,6 +124,19 @@ class Judge:
             last = request.firstTxnId + request.numTxns - 1
             self.accuse("P1", f"{journal} acknowledged {request.firstTxnId}..{last}, not durable")
 
+    def shown(self, journal: str, since_txid: int, count: int, data: bytes) -> None:
+        """A JournalNode gives edits to a reader: every one must be durable there (P6)."""
+        names = self.platters[journal].directory(self.current_dir).entries
+        durable = [
+            self.platters[journal].file(f"{self.current_dir}/{name}").durable
+            for name in names
+            if files.parse_segment(name) is not None
+        ]
+        last = offset_of(data, since_txid, since_txid + count - 1)
+        if journal != self.rotten and not any(data[last:] in content for content in durable):
+            what = f"{journal} shows {since_txid}..{since_txid + count - 1}, not durable"
+            self.accuse("P6", what)
+
     def _finalized(self, journal: str, first: int, last: int) -> None:
         known = self._ends.setdefault(first, last)
         if known != last:
@@ -159,6 +180,15 @@ class WitnessedService(JournalService):
         witness = _Witness(self._name, method, request, call, self._judge)
         self._node.journal(journal_id.identifier).submit(method, request, witness)
         return DEFERRED
+
+    def get_journaled_edits(
+        self, request: qjournal.GetJournaledEditsRequestProto, call: Call
+    ) -> Message | Awaitable[Message]:
+        answer = super().get_journaled_edits(request, call)
+        if isinstance(answer, qjournal.GetJournaledEditsResponseProto) and answer.txnCount:
+            edits = answer.editLog[HEADER_BYTES:]
+            self._judge.shown(self._name, request.sinceTxId, answer.txnCount, edits)
+        return answer
 
 
 class _Witness:

@@ -95,6 +95,10 @@ class Platter:
         self.root = _Directory()
         self.used_bytes = 0
         self.locks: dict[str, Lane] = {}
+        self.on_operation: Callable[[str, str], None] | None = None
+        """Told "before" and "after" each operation that makes something durable."""
+        self.half_done = 0.5
+        """The chance of an operation under way to be done when its process or the power ends."""
         self._under_way: list[_Operation] = []
         self._free_at_s = 0.0
 
@@ -105,6 +109,8 @@ class Platter:
     ) -> asyncio.Future[None]:
         """Runs after those before it; goes on when its caller is cancelled."""
         loop, dice, faults = self.loop, self.dice, self.faults
+        if self.on_operation is not None:
+            self.on_operation("before", what)
         took_ms = dice.between(*faults.sync_ms)
         if dice.chance(faults.stall_chance):
             took_ms += dice.between(*faults.stall_ms)
@@ -121,6 +127,8 @@ class Platter:
         self._under_way.remove(operation)
         self.loop.note(f"{self.name} {what}")
         error = _error_of(operation.apply)
+        if self.on_operation is not None:
+            self.on_operation("after", what)
         if operation.done.cancelled():
             return
         if error is None:
@@ -132,11 +140,11 @@ class Platter:
         """What it was waiting for is done, or not, or half."""
         for operation in [o for o in self._under_way if o.lane is lane]:
             self._under_way.remove(operation)
-            _error_of(operation.apply if self.dice.chance(0.5) else operation.cut)
+            _error_of(operation.apply if self.dice.chance(self.half_done) else operation.cut)
 
     def lose_power(self) -> None:
         for operation in self._under_way:
-            _error_of(operation.apply if self.dice.chance(0.5) else operation.cut)
+            _error_of(operation.apply if self.dice.chance(self.half_done) else operation.cut)
         self._under_way.clear()
         self._free_at_s = 0.0
         self._settle_directory(self.root)

@@ -84,6 +84,8 @@ class Fabric:
         """(from, to) by IP address, and since when."""
         self._pipes: dict[_Pipe, None] = {}
         self._changed = asyncio.Event()
+        self.on_arrival: Callable[[str, str], bool] | None = None
+        """Asked before bytes arrive, with the names of sender and receiver: False resets."""
 
     def add_host(self, name: str) -> Host:
         host = Host(name, f"10.0.0.{len(self._hosts) // 2 + 1}")
@@ -349,8 +351,14 @@ class _Pipe:
             if isinstance(item, _Closed):
                 self.stop()
                 self.receiver.end(item.error)
-            else:
+            elif self._may_arrive():
                 self.receiver.arrive(item)
+            else:
+                _reset(self.sender, self.receiver)
+
+    def _may_arrive(self) -> bool:
+        asked = self.fabric.on_arrival
+        return asked is None or asked(self.sender.host.name, self.receiver.host.name)
 
     def probe(self) -> None:
         """A keep-alive: a machine that has forgotten the connection says so."""

@@ -175,6 +175,9 @@ class Result:
     trace: tuple[str, ...]
     """The last lines of what happened; all of it when it was asked for."""
 
+    def told(self) -> str:
+        return f"{self.faults} faults, {self.counts.known} operations"
+
 
 def run_seed(seed: int, *, watch: Callable[[World], None] | None = None) -> Result:
     """Runs one seed from its beginning to its verdict. `watch` is shown the world before."""
