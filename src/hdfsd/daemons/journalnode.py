@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hdfsd.base.errors import ConfigError
 from hdfsd.base.settings import JournalNodeSettings
 from hdfsd.daemons.world import World, run_daemon
+from hdfsd.io.memory import return_large_blocks
 from hdfsd.io.site import configuration_of, current_user, is_local_host
 from hdfsd.journal.server import JournalNodeServer
 from hdfsd.web.edits_transfer import EditsTransfer
@@ -27,6 +28,7 @@ class JournalNodeDaemon(JournalNodeServer):
 
 async def serve(settings: JournalNodeSettings, world: World) -> None:
     """The whole life of a JournalNode; ends when it is cancelled."""
+    return_large_blocks()
     daemon = JournalNodeDaemon(settings, world)
     try:
         await daemon.startup()
