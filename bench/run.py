@@ -15,6 +15,7 @@ import platform
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,10 +28,11 @@ from typing import Any
 
 import hadoop
 
+import million
 from clusters import Cluster, HadoopCluster, HdfsdCluster
 from load import BASE
 from outage import outage_s
-from rows import ROWS, Figures, missed, page, table
+from rows import ALL_ROWS, MILLION_ROWS, Figures, missed, page, table
 
 ROOT = Path(__file__).resolve().parents[1]
 BIG_BYTES = 512 << 20
@@ -49,10 +51,12 @@ class Mode:
     small_s: float
     failovers: int
     """Per round; there and back again."""
+    files: int
+    """Of the NameNode with very many; 0: it is left out."""
 
 
-FULL = Mode(rounds=3, warmup_s=2.0, seconds=4.0, small_s=6.0, failovers=2)
-QUICK = Mode(rounds=1, warmup_s=1.0, seconds=1.5, small_s=2.0, failovers=1)
+FULL = Mode(rounds=3, warmup_s=2.0, seconds=4.0, small_s=6.0, failovers=2, files=1_000_000)
+QUICK = Mode(rounds=1, warmup_s=1.0, seconds=1.5, small_s=2.0, failovers=1, files=0)
 
 
 class Round:
@@ -89,7 +93,7 @@ class Round:
             print(f"  {self._cluster.name:<7}{key:<12} failed: {error}", flush=True)
             return False
         value = self._figures.values[key][-1]
-        unit = next(row.unit for row in ROWS if row.key == key)
+        unit = next(row.unit for row in ALL_ROWS if row.key == key)
         print(f"  {self._cluster.name:<7}{key:<12}{value:>12,.2f} {unit}", flush=True)
         return True
 
@@ -170,6 +174,25 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
 
 
+def many_files(count: int, sides: list[tuple[type[million.Side], Figures]]) -> None:
+    """The rows of one NameNode with very many files. A side that fails is noted."""
+    with tempfile.TemporaryDirectory(prefix="hdfsd-bench-") as directory:
+        edits = million.write_segment(Path(directory), count)
+        for kind, figures in sides:
+            try:
+                found = million.measure(kind, edits, count)
+            except (RuntimeError, OSError, TimeoutError) as error:
+                for row in MILLION_ROWS:
+                    figures.fail(row.key, str(error)[:200])
+                print(f"  {kind.name:<7}failed: {error}", flush=True)
+                continue
+            for row in MILLION_ROWS:
+                figures.add(row.key, found[row.key])
+                print(
+                    f"  {kind.name:<7}{row.key:<16}{found[row.key]:>8,.2f} {row.unit}", flush=True
+                )
+
+
 @contextmanager
 def closing(cluster: Cluster) -> Any:
     """Ends the cluster whatever happens."""
@@ -224,6 +247,10 @@ def main() -> int:
                 print(f"round {number + 1}: {kind.name}", flush=True)
                 with closing(kind()) as cluster:
                     Round(cluster, figures, mode).run()
+    if mode.files:
+        print(f"{mode.files} files", flush=True)
+        pairs = ((million.HadoopSide, theirs), (million.HdfsdSide, ours))
+        many_files(mode.files, [p for p in pairs if options.only in (None, p[0].name)])
     print(f"\n{monotonic() - began:.0f} s\n")
     print("\n".join(table(theirs, ours)))
     not_reached = missed(theirs, ours)
