@@ -22,6 +22,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 HOST = "127.0.0.1"
 ZOOKEEPER_ENV = Path("/usr/share/zookeeper/bin/zkEnv.sh")
+NETTY_CODEC = "/usr/share/java/netty-codec.jar"
+"""What Debian's ZooKeeper needs for TLS and does not name."""
 ZOOKEEPER_MAIN = "org.apache.zookeeper.server.ZooKeeperServerMain"
 
 # The same examples every time, and no deadline on a machine that is shared.
@@ -78,17 +80,25 @@ class ZooKeeper:
         self.process.send_signal(number)
 
 
-@pytest.fixture(scope="module")
-def zookeeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
-    """Debian's ZooKeeper on a free port, empty."""
+@pytest.fixture(scope="session")
+def zookeeper_command() -> list[str]:
+    """What starts a server; it wants a configuration file, or port, directory and tick time."""
     class_path = _zookeeper_class_path()
     if class_path is None or shutil.which("java") is None:
         missing("no ZooKeeper server: apt-get install zookeeper")
+    command = ["java", "-Xmx128m", "-XX:+UseSerialGC", "-Dzookeeper.admin.enableServer=false"]
+    return [*command, "-cp", f"{class_path}", ZOOKEEPER_MAIN]
+
+
+@pytest.fixture(scope="module")
+def zookeeper(
+    tmp_path_factory: pytest.TempPathFactory, zookeeper_command: list[str]
+) -> Iterator[ZooKeeper]:
+    """Debian's ZooKeeper on a free port, empty."""
     directory = tmp_path_factory.mktemp("zookeeper")
     port = free_port()
-    command = ["java", "-Xmx128m", "-XX:+UseSerialGC", "-Dzookeeper.admin.enableServer=false"]
     # tick time 500 ms: sessions may be as short as 1 s.
-    command += ["-cp", f"{class_path}", ZOOKEEPER_MAIN, str(port), str(directory), "500"]
+    command = [*zookeeper_command, str(port), str(directory), "500"]
     with open(directory / "log", "wb") as log:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -108,7 +118,7 @@ def _zookeeper_class_path() -> str | None:
         script = f'ZOOCFGDIR=/etc/zookeeper/conf; . {ZOOKEEPER_ENV}; echo "$CLASSPATH"'
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
         if done.stdout.strip():
-            return done.stdout.strip()
+            return f"{done.stdout.strip()}:{NETTY_CODEC}"
     import hadoop
 
     lib = hadoop.jars()

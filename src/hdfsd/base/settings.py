@@ -14,7 +14,7 @@ from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 from hdfsd.base.config import Configuration
-from hdfsd.base.errors import NotBuilt
+from hdfsd.base.errors import ConfigError, NotBuilt
 from hdfsd.base.ids import Address
 from hdfsd.base.nameservices import (
     JournalAddress,
@@ -608,6 +608,16 @@ class HealthSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ZooKeeperTls:
+    """hadoop.zk.ssl.*: files in PEM or PKCS12 form; "" is none."""
+
+    truststore: str
+    truststore_password: str
+    keystore: str
+    keystore_password: str
+
+
+@dataclass(frozen=True, slots=True)
 class ZooKeeperSettings:
     quorum: str
     """`host:port,host:port`."""
@@ -618,6 +628,7 @@ class ZooKeeperSettings:
     auth: str
     """Comma list of scheme:auth, or `@file`; "" is none."""
     retries_max: int
+    tls: ZooKeeperTls | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -812,6 +823,27 @@ def _zookeeper(conf: Configuration) -> ZooKeeperSettings | None:
         acl=conf.get("ha.zookeeper.acl") or "",
         auth=conf.get("ha.zookeeper.auth") or "",
         retries_max=conf.get_int(elector),
+        tls=_zookeeper_tls(conf),
+    )
+
+
+def _zookeeper_tls(conf: Configuration) -> ZooKeeperTls | None:
+    """hadoop.zk.ssl.enabled, when it is set, overrides the controllers' own key."""
+    central = "hadoop.zk.ssl.enabled"
+    key = central if conf.get(central) else "dfs.ha.zkfc.client.ssl.enabled"
+    if not conf.get_bool(key):
+        return None
+    store = "hadoop.zk.ssl"
+    if not conf.get(f"{store}.truststore.location"):
+        raise ConfigError(
+            f"{key} is true and {store}.truststore.location is not set: name a PEM or PKCS12 file"
+            " with the certificates to trust"
+        )
+    return ZooKeeperTls(
+        truststore=conf.get(f"{store}.truststore.location") or "",
+        truststore_password=conf.get(f"{store}.truststore.password") or "",
+        keystore=conf.get(f"{store}.keystore.location") or "",
+        keystore_password=conf.get(f"{store}.keystore.password") or "",
     )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
 from pathlib import Path
 
-from hdfsd.base.errors import ConfigError, NotBuilt
-from hdfsd.base.settings import FailoverSettings
+from hdfsd.base.errors import ConfigError
+from hdfsd.base.settings import FailoverSettings, ZooKeeperTls
 from hdfsd.failover.acl import parse_acl, parse_auth
 from hdfsd.io.file_lock import FileLockCoordination
+from hdfsd.io.tls_stores import client_context
 from hdfsd.io.zookeeper import ZooKeeperCoordination
 from hdfsd.ports.coordination import Coordination
 
@@ -18,8 +20,6 @@ def coordination_of(settings: FailoverSettings) -> tuple[Coordination, str]:
     """The lock service that the configuration names, and its place there. Raises ConfigError."""
     zookeeper = settings.zookeeper
     if zookeeper is not None:
-        if settings.environment.get("dfs.ha.zkfc.client.ssl.enabled", "").lower() == "true":
-            raise NotBuilt("dfs.ha.zkfc.client.ssl.enabled=true: TLS to ZooKeeper is not built")
         directory = f"{zookeeper.parent_znode.rstrip('/')}/{settings.nameservice}"
         lock = ZooKeeperCoordination(
             zookeeper.quorum,
@@ -28,6 +28,7 @@ def coordination_of(settings: FailoverSettings) -> tuple[Coordination, str]:
             acl=parse_acl(_resolved(zookeeper.acl)),
             auth=parse_auth(_resolved(zookeeper.auth)),
             retries_max=zookeeper.retries_max,
+            tls=None if zookeeper.tls is None else _context(zookeeper.tls),
         )
         return lock, directory
     if settings.lock_dir is not None:
@@ -36,6 +37,15 @@ def coordination_of(settings: FailoverSettings) -> tuple[Coordination, str]:
     raise ConfigError(
         "neither ha.zookeeper.quorum nor hdfsd.ha.lock.dir is set: write the HOST:PORT list of"
         " ZooKeeper, or a directory when all NameNodes are on this machine"
+    )
+
+
+def _context(tls: ZooKeeperTls) -> ssl.SSLContext:
+    return client_context(
+        truststore=tls.truststore,
+        truststore_password=tls.truststore_password,
+        keystore=tls.keystore,
+        keystore_password=tls.keystore_password,
     )
 
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import ssl
 import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from kazoo import exceptions as zk
 from kazoo.client import KazooClient
+from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import EventType, KazooState, WatchedEvent
 from kazoo.retry import KazooRetry
 from kazoo.security import ACL, Id
@@ -38,6 +41,32 @@ _TRANSIENT = (zk.ConnectionLoss, zk.OperationTimeoutError)
 _LOST = (*_TRANSIENT, zk.SessionExpiredError, zk.ConnectionClosedError, zk.CancelledError)
 
 
+class _TlsHandler(SequentialThreadingHandler):  # type: ignore[misc]
+    """kazoo's threads with connections of a TLS context of ours: kazoo's own would trust the
+    system's certificates too, and wants private keys in files."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__()
+        self._context = context
+        self.complaint = ""
+        """Of the last connection that failed."""
+
+    def create_connection(
+        self, address: tuple[str, int], hostname: str, timeout: float, **_: Any
+    ) -> ssl.SSLSocket:
+        plain = socket.create_connection(address, timeout)
+        try:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return self._context.wrap_socket(plain, server_hostname=hostname)
+        except OSError as error:
+            self.complaint = f"TLS with {hostname}:{address[1]}: {error}"
+            log.warning("%s", self.complaint)
+            raise
+        finally:
+            # wrap_socket takes the descriptor over when it succeeds.
+            plain.close()
+
+
 class ZooKeeperCoordination:
     def __init__(
         self,
@@ -48,8 +77,10 @@ class ZooKeeperCoordination:
         acl: Sequence[AclEntry],
         auth: Sequence[Credential] = (),
         retries_max: int = 3,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """`quorum`: host:port,host:port; `directory`: <ha.zookeeper.parent-znode>/<nameservice>."""
+        self._tls = tls
         self._quorum = quorum
         self._directory = directory
         self._lock_path = f"{directory}/{LOCK_NAME}"
@@ -88,8 +119,10 @@ class ZooKeeperCoordination:
                 await connected
         except TimeoutError:
             await self.close()
+            complaint = getattr(client.handler, "complaint", "")
             raise ConnectFailed(
                 f"no ZooKeeper of {self._quorum} answered in {self._session_timeout_ms} ms"
+                + (f" ({complaint})" if complaint else "")
             ) from None
 
     def _new_client(self) -> KazooClient:
@@ -97,6 +130,8 @@ class ZooKeeperCoordination:
             hosts=self._quorum,
             timeout=self._session_timeout_ms / 1000,
             auth_data=self._auth,
+            handler=None if self._tls is None else _TlsHandler(self._tls),
+            use_ssl=self._tls is not None,
             connection_retry=KazooRetry(max_tries=-1, delay=0.05, backoff=2, max_delay=1.0),
             logger=logging.getLogger("kazoo"),
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hdfsd.base.config import Configuration
-from hdfsd.base.errors import ConfigError, NotBuilt
+from hdfsd.base.errors import ConfigError
 from hdfsd.base.settings import FailoverSettings
 from hdfsd.io.election import coordination_of, host_name
 from hdfsd.io.file_lock import FileLockCoordination
@@ -59,11 +59,20 @@ def test_secrets_can_be_in_files(tmp_path: Path) -> None:
         coordination_of(missing)
 
 
-def test_tls_is_not_built() -> None:
-    with pytest.raises(NotBuilt, match="TLS to ZooKeeper"):
-        coordination_of(
-            settings(ha__zookeeper__quorum="a:1", dfs__ha__zkfc__client__ssl__enabled="true")
-        )
+def test_tls_as_hadoops_keys_want_it(tmp_path: Path) -> None:
+    own, central = "dfs__ha__zkfc__client__ssl__enabled", "hadoop__zk__ssl__enabled"
+    store = "hadoop__zk__ssl__truststore__location"
+    (tmp_path / "store").write_bytes(b"\xfe\xed\xfe\xed")
+    for enabled in ({own: "true"}, {central: "true"}, {own: "false", central: "true"}):
+        with pytest.raises(ConfigError, match=r"hadoop\.zk\.ssl\.truststore\.location is not set"):
+            settings(ha__zookeeper__quorum="a:1", **enabled)
+        found = settings(ha__zookeeper__quorum="a:1", **enabled, **{store: f"{tmp_path}/store"})
+        with pytest.raises(ConfigError, match="is a JKS store"):
+            coordination_of(found)
+    for disabled in ({}, {own: "false"}, {own: "true", central: "false"}):
+        found = settings(ha__zookeeper__quorum="a:1", **disabled)
+        assert found.zookeeper is not None
+        assert found.zookeeper.tls is None
 
 
 def test_host_names_are_javas() -> None:
