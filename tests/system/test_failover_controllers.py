@@ -6,16 +6,20 @@ frozen. What real NameNodes do is shown in tests/interop and by the tests of who
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hadoop import free_ports
+from kazoo.client import KazooClient
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
@@ -52,14 +56,15 @@ asyncio.run(main())
 
 
 class Pair:
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, count: int = 2, **changes: str) -> None:
+        """`changes`: of the configuration, `__` for `.`."""
         self.root = root
-        ports = free_ports(4)
-        self.rpc = {"nn1": ports[0], "nn2": ports[1]}
+        ports = free_ports(2 * count)
+        self.rpc = {f"nn{number}": ports[number - 1] for number in range(1, count + 1)}
         self.fenced = root / "fenced"
         keys = {
             "dfs.nameservices": "ns1",
-            "dfs.ha.namenodes.ns1": "nn1,nn2",
+            "dfs.ha.namenodes.ns1": ",".join(self.rpc),
             "dfs.ha.automatic-failover.enabled": "true",
             "dfs.ha.fencing.methods": f"shell(echo $target_namenodeid &gt;&gt; {self.fenced})",
             "hdfsd.ha.lock.dir": f"{root}/lock",
@@ -68,8 +73,9 @@ class Pair:
             "ha.health-monitor.sleep-after-disconnect.ms": "100",
             "ha.health-monitor.rpc-timeout.ms": "1000",
             "ha.failover-controller.graceful-fence.rpc-timeout.ms": "500",
+            **{key.replace("__", "."): value for key, value in changes.items()},
         }
-        for name, zkfc in zip(self.rpc, ports[2:]):
+        for name, zkfc in zip(self.rpc, ports[count:]):
             keys[f"dfs.namenode.rpc-address.ns1.{name}"] = f"127.0.0.1:{self.rpc[name]}"
             keys[f"dfs.ha.zkfc.port.ns1.{name}"] = str(zkfc)
         rows = "".join(
@@ -131,27 +137,45 @@ class Pair:
             process.kill()
             process.wait()
 
+    def explain(self) -> dict[str, Any]:
+        done = self.hdfsd("haadmin", "-explain", "--json")
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
 
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Pair]:
-    """nn1 active, nn2 standby."""
-    found = Pair(tmp_path)
+    def log_of(self, name: str) -> str:
+        return (self.root / f"zkfc-{name}.log").read_text()
+
+    def takes_part(self, name: str) -> bool:
+        return any(f"now {state}" in self.log_of(name) for state in ("active", "standby"))
+
+    def start(self) -> None:
+        """nn1 active, the others standby."""
+        done = self.hdfsd("zkfc", "-D", "dfs.ha.namenode.id=nn1", "-formatZK")
+        assert done.returncode == 0, done.stderr
+        for name in self.rpc:
+            self.start_namenode(name)
+        for name in self.rpc:
+            self.start_controller(name)
+            self.until_state(name, "active" if name == "nn1" else "standby")
+            self.until(f"{name} takes part", lambda name=name: self.takes_part(name))  # type: ignore[misc]
+
+
+@contextmanager
+def started(root: Path, count: int = 2, **changes: str) -> Iterator[Pair]:
+    found = Pair(root, count, **changes)
     try:
-        assert found.hdfsd("zkfc", "-D", "dfs.ha.namenode.id=nn1", "-formatZK").returncode == 0
-        for name in found.rpc:
-            found.start_namenode(name)
-        for name, state in (("nn1", "active"), ("nn2", "standby")):
-            found.start_controller(name)
-            found.until_state(name, state)
-            found.until(f"{name} takes part", lambda name=name: takes_part(found, name))  # type: ignore[misc]
+        found.start()
         yield found
     finally:
         found.stop()
 
 
-def takes_part(pair: Pair, name: str) -> bool:
-    log = (pair.root / f"zkfc-{name}.log").read_text()
-    return "now active" in log or "now standby" in log
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    """nn1 active, nn2 standby."""
+    with started(tmp_path) as found:
+        yield found
 
 
 def test_a_killed_namenode_is_fenced_and_replaced(pair: Pair) -> None:
@@ -198,3 +222,172 @@ def test_a_second_controller_of_the_same_node_is_told_why_not(pair: Pair) -> Non
     assert done.returncode == 1
     assert "can't listen on 127.0.0.1" in done.stderr
     assert pair.state("nn1") == "active"
+
+
+METHODS = "dfs__ha__fencing__methods"
+
+
+def test_three_namenodes(tmp_path: Path) -> None:
+    with started(tmp_path, 3) as trio:
+        assert trio.hdfsd("haadmin", "-failover", "nn1", "nn3").returncode == 0
+        assert [trio.state(name) for name in trio.rpc] == ["standby", "standby", "active"]
+        assert not trio.fenced.exists()
+        trio.send("nn3", signal.SIGKILL)
+        trio.until("one of the two others is active", lambda: "active" in states_of(trio))
+        assert sorted(states_of(trio)) == ["active", "standby"]
+        assert trio.fenced.read_text() == "nn3\n"
+        first = next(name for name in ("nn1", "nn2") if trio.state(name) == "active")
+        trio.send(first, signal.SIGKILL)
+        trio.until("the last one is active", lambda: states_of(trio).count("active") == 1)
+        assert trio.fenced.read_text() == f"nn3\n{first}\n"
+
+
+def states_of(trio: Pair) -> list[str]:
+    return [state for name in ("nn1", "nn2") if (state := trio.state(name))]
+
+
+def test_scripts_that_hang_shout_or_do_not_exist(tmp_path: Path) -> None:
+    """Each fails in its way and in bounded time; the next one is tried; all of it is on record."""
+    script = tmp_path / "hang"
+    script.write_text(f"echo $$ > {tmp_path}/pid; sleep 1000 & sleep 1000\n")
+    methods = (
+        f"shell(bash {script})\n"
+        "shell(head -c 5000000 /dev/zero | tr '\\0' x; exit 3)\n"
+        "shell(/no/such/script)\n"
+        f"shell(echo $target_namenodeid &gt;&gt; {tmp_path}/fenced)"
+    )
+    with started(tmp_path, **{METHODS: methods, "hdfsd__ha__fencing__timeout": "1s"}) as pair:
+        pair.send("nn1", signal.SIGKILL)
+        pair.until_state("nn2", "active")
+        assert pair.fenced.read_text() == "nn1\n"
+        pair.until(
+            "the hanging group is dead", lambda: not alive(int((tmp_path / "pid").read_text()))
+        )
+        failover = pair.explain()["failovers"][-1]
+        said = [
+            step["detail"] for step in failover["steps"] if step["step"].startswith("fencing of")
+        ]
+        assert "killed: it did not end by itself within 1000 ms" in said[1]
+        assert said[2].startswith("it did not work: exit code 3: xxx")
+        assert "/no/such/script: No such file or directory" in said[3]
+        assert said[4] == "done: exit code 0"
+        assert len(pair.log_of("nn2")) < 100_000
+
+
+def alive(process_group: int) -> bool:
+    try:
+        os.killpg(process_group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_nobody_takes_over_from_whom_nobody_could_fence(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    ssh = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "a passphrase", "-f", str(key)]
+    subprocess.run(ssh, check=True, stdin=subprocess.DEVNULL)
+    changes = {METHODS: "sshfence", "dfs__ha__fencing__ssh__private-key-files": str(key)}
+    with started(tmp_path, **changes) as pair:
+        pair.send("nn1", signal.SIGSTOP)
+        pair.until("nn2 tried twice", lambda: len(failures_of(pair, "nn2")) >= 2)
+        assert pair.state("nn2") == "standby"
+        failure = failures_of(pair, "nn2")[-1]
+        assert f"{key} has a passphrase, and nobody is here to type it" in failure["outcome"]
+        assert pair.explain()["active"] is None
+        pair.send("nn1", signal.SIGCONT)
+        pair.until("one is active", lambda: "active" in (pair.state("nn1"), pair.state("nn2")))
+
+
+def failures_of(pair: Pair, name: str) -> list[dict[str, Any]]:
+    found = pair.explain()["failovers"]
+    return [f for f in found if f["namenode"] == name and f["succeeded"] is False]
+
+
+def test_garbage_in_the_breadcrumb(pair: Pair) -> None:
+    crumb = pair.root / "lock/ns1/ActiveBreadCrumb"
+    pair.send("zkfc-nn1", signal.SIGSTOP)
+    crumb.write_bytes(bytes(8) + b"\xff garbage")
+    pair.send("zkfc-nn1", signal.SIGKILL)
+    pair.until("nn2 says so", lambda: "nobody can say whom to fence" in pair.log_of("nn2"))
+    assert pair.state("nn2") == "standby"
+    assert pair.state("nn1") == "active", "nobody knows better than it does"
+    crumb.unlink()
+    pair.until_state("nn2", "active")
+
+
+def test_an_explanation_of_it_all(pair: Pair) -> None:
+    told = pair.explain()
+    assert told["active"]["id"] == "nn1"
+    assert [node["state"] for node in told["namenodes"]] == ["active", "standby"]
+    election = [node["controller"]["election"]["state"] for node in told["namenodes"]]
+    assert election == ["ACTIVE", "STANDBY"]
+    assert told["failovers"][0]["namenode"] == "nn1"
+    assert "nn2 becomes active" in told["forecast"][0]["then"]
+    assert pair.hdfsd("haadmin", "-failover", "nn1", "nn2").returncode == 0
+    pair.send("zkfc-nn1", signal.SIGKILL)
+    told = pair.explain()
+    assert told["active"]["id"] == "nn2"
+    assert "asked for a failover from NameNode at" in told["active"]["because"]
+    assert told["namenodes"][0]["controller"]["error"]
+    assert "NOBODY takes over (nn1: its controller does not answer)" in told["forecast"][0]["then"]
+    done = pair.hdfsd("haadmin", "-explain")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[2].startswith("nn2 is active since 2")
+    assert "if the process of nn2 dies: " in done.stdout
+    assert " ms  NameNode is active" in done.stdout
+    assert done.stderr == ""
+
+
+@pytest.mark.zookeeper
+def test_a_restarted_controller_finds_its_own_lock(tmp_path: Path, zookeeper: Any) -> None:
+    """Its former session lives on in ZooKeeper for a while; nobody's state changes meanwhile."""
+    with started(tmp_path, **in_zookeeper(zookeeper, "/restarted")) as pair:
+        # Else it could be the one that takes the lock when the session is over.
+        pair.send("zkfc-nn2", signal.SIGSTOP)
+        pair.send("zkfc-nn1", signal.SIGKILL)
+        pair.start_controller("nn1")
+        pair.until("it takes part", lambda: "of this very NameNode" in pair.log_of("nn1"))
+        assert (pair.state("nn1"), pair.state("nn2")) == ("active", "standby")
+        pair.until("the session is over", lambda: pair.log_of("nn1").count("now active") == 2)
+        assert "the election wants" not in pair.log_of("nn1")
+
+
+@pytest.mark.zookeeper
+def test_secrets_of_the_znodes_come_from_files(tmp_path: Path, zookeeper: Any) -> None:
+    (tmp_path / "acl").write_text("digest:hdfs:Rqc/eU/YLg4bkzNvY5214ox3UMs=:rwcda\n")
+    (tmp_path / "auth").write_text("digest:hdfs:secret\n")
+    changes = in_zookeeper(zookeeper, "/guarded") | {
+        "ha__zookeeper__acl": f"@{tmp_path}/acl",
+        "ha__zookeeper__auth": f"@{tmp_path}/auth",
+    }
+    with started(tmp_path, **changes) as pair:
+        client = KazooClient(zookeeper.quorum, auth_data=[("digest", "hdfs:secret")])
+        client.start()
+        try:
+            for name in ("", "/ActiveStandbyElectorLock", "/ActiveBreadCrumb"):
+                (entry,), _ = client.get_acls(f"/guarded/ns1{name}")
+                assert (entry.id.scheme, entry.id.id) == ("digest", "hdfs:" + DIGEST)
+                assert entry.perms == 31
+        finally:
+            client.stop()
+            client.close()
+        stranger = pair.hdfsd(
+            "zkfc",
+            *("-D", "dfs.ha.namenode.id=nn2", "-D", "ha.zookeeper.auth=digest:hdfs:guess"),
+            *("-D", "dfs.ha.zkfc.port.ns1.nn2=0", "-formatZK", "-force"),
+        )
+        assert stranger.returncode == 1
+        assert "compare ha.zookeeper.acl and ha.zookeeper.auth" in stranger.stderr
+        assert "guess" not in stranger.stderr
+        assert pair.state("nn1") == "active"
+
+
+DIGEST = "Rqc/eU/YLg4bkzNvY5214ox3UMs="
+
+
+def in_zookeeper(zookeeper: Any, parent: str) -> dict[str, str]:
+    return {
+        "ha__zookeeper__quorum": zookeeper.quorum,
+        "ha__zookeeper__parent-znode": parent,
+        "ha__zookeeper__session-timeout__ms": "3000",
+    }

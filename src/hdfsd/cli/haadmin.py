@@ -6,6 +6,7 @@ Options, texts and exit codes are Hadoop's; -1 leaves the process as 255.
 from __future__ import annotations
 
 import ipaddress
+import json
 import socket
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -29,6 +30,7 @@ from hdfsd.base.errors import (
 from hdfsd.base.ids import Address
 from hdfsd.base.nameservices import NameNodeAddresses, namenode, namenode_ids
 from hdfsd.base.settings import fencing_methods
+from hdfsd.cli.haadmin_explain import Explainer, explanation, lines_of, timing_of
 from hdfsd.failover.calls import HaService, Links, RequestSource, RpcLinks, ServiceStatus
 from hdfsd.failover.fence_methods import parse_methods
 from hdfsd.failover.fencing import Fencer, FencingPlan, Means
@@ -207,6 +209,22 @@ class HaAdmin:
             )
         except HealthCheckFailed as error:
             return _complain(f"Health check failed: {_text(error)}")
+        return 0
+
+    async def explain(self, words: Words) -> int:
+        """Ours alone: Hadoop's tool has nothing like it."""
+        if words.rest:
+            return _usage_of("-explain", "incorrect number of arguments")
+        targets = [self._target(node_id) for node_id in self._node_ids()]
+        if not targets:
+            return _complain("Failed to get service IDs")
+        clock = RealClock()
+        explainer = Explainer(self._links, TcpNetwork(), RealDice(), clock, current_user())
+        seen = await explainer.look([target.addresses for target in targets])
+        told = explanation(
+            self._name_of_service(), seen, timing_of(targets[0].conf), clock.wall_ms()
+        )
+        print(json.dumps(told, indent=2) if "json" in words.flags else "\n".join(lines_of(told)))
         return 0
 
     async def transition_to_active(self, words: Words) -> int:
@@ -403,6 +421,13 @@ COMMANDS: Mapping[str, Command] = {
         "<serviceId>",
         "Requests that the service perform a health check.\n"
         "The HAAdmin tool will exit with a non-zero exit code\nif the check fails.",
+    ),
+    "-explain": Command(
+        HaAdmin.explain,
+        "[--json]",
+        "Says who is active since when and why, what each failover controller sees,\n"
+        "what would happen now if something failed, and how the last failovers went.",
+        frozenset({"json"}),
     ),
     "-failover": Command(
         HaAdmin.failover,

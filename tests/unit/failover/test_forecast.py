@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+
+from hdfsd.failover.forecast import UNKNOWN, NodeView, Timing, forecast, obstacle_of
+from hdfsd.failover.policy import ServiceState
+
+A, S, OBSERVER = ServiceState.ACTIVE, ServiceState.STANDBY, ServiceState.OBSERVER
+
+
+def timing(**changes: object) -> Timing:
+    values: dict[str, object] = {
+        "automatic": True,
+        "session_timeout_ms": 10_000,
+        "check_interval_ms": 1000,
+        "check_timeout_ms": 45_000,
+        "graceful_fence_ms": 5000,
+        "methods": ("sshfence", "shell(/bin/true)"),
+    }
+    return Timing(**{**values, **changes})  # type: ignore[arg-type]
+
+
+NN1 = NodeView("nn1", A, "", "ACTIVE")
+NN2 = NodeView("nn2", S, "", "STANDBY")
+NN3 = NodeView("nn3", S, "", UNKNOWN)
+
+
+def told(*nodes: NodeView, **changes: object) -> dict[str, tuple[str, int | None]]:
+    found = forecast(nodes, timing(**changes))
+    return {entry.event: (entry.then, entry.within_ms) for entry in found}
+
+
+def test_two_namenodes() -> None:
+    force = "fences it by sshfence, then shell(/bin/true)"
+    assert told(NN1, NN2) == {
+        "the process of nn1 dies": (
+            "its controller sees the connection end at once and gives up the lock;"
+            f" nn2 becomes active, after it {force}",
+            0,
+        ),
+        "nn1 freezes": (
+            "its controller has no answer for 45000 ms;"
+            f" nn2 becomes active, after it has asked it for 5000 ms and {force}",
+            51_000,
+        ),
+        "the machine of nn1 is gone": (
+            "its session ends after 10000 ms;"
+            f" nn2 becomes active, after it has tried to ask it for 5000 ms and {force}",
+            15_000,
+        ),
+        "the controller of nn1 dies": (
+            "its lock is freed after 10000 ms; nn2 becomes active,"
+            " after it has asked the old one to become standby, which it does",
+            10_000,
+        ),
+        "ZooKeeper is gone": (
+            "no state changes: nn1 serves on, and nobody takes over until it is back",
+            None,
+        ),
+        "nn2 fails": ("nn1 serves on; nobody could take over then", None),
+    }
+
+
+def test_three_namenodes() -> None:
+    found = told(NN2, NN1, NN3)
+    assert "one of nn2 and nn3 becomes active" in found["nn1 freezes"][0]
+    assert found["nn2 fails"] == ("nn1 serves on; nn3 could still take over", None)
+
+
+def test_nobody_to_take_over() -> None:
+    sick = NodeView("nn2", S, "no space left", "OUT", "out: it is unhealthy")
+    then, within_ms = told(NN1, sick)["the process of nn1 dies"]
+    assert then.endswith("NOBODY takes over (nn2: its NameNode is unhealthy: no space left)")
+    assert within_ms is None
+    assert "there is no other NameNode" in told(NN1)["nn1 freezes"][0]
+
+
+def test_sshfence_alone_can_not_fence_a_machine_that_is_gone() -> None:
+    then, within_ms = told(NN1, NN2, methods=("sshfence(hdfs:22)",))["the machine of nn1 is gone"]
+    assert then.startswith("NOBODY takes over until it is back: sshfence(hdfs:22) can't fence")
+    assert within_ms is None
+
+
+def test_nobody_watches_the_active_one() -> None:
+    found = told(NodeView("nn1", A, "", ""), NN2)
+    for event in ("the process of nn1 dies", "nn1 freezes"):
+        assert found[event] == ("nobody watches it: its controller does not answer", None)
+
+
+def test_the_embedded_lock() -> None:
+    found = told(NN1, NN2, session_timeout_ms=None)
+    assert found["the machine of nn1 is gone"][0] == "all NameNodes are on it: nobody is left"
+    assert found["the controller of nn1 dies"][0].startswith("its lock is freed at once; nn2")
+    assert "the lock's directory is gone" in found
+
+
+def test_by_hand() -> None:
+    assert told(NN1, NN2, automatic=False) == {
+        "nn1 fails": ("nothing happens by itself: use haadmin -failover", None)
+    }
+
+
+@pytest.mark.parametrize(
+    ("nodes", "then"),
+    [((NN2, NN3), "nobody is active now"), ((NN1, NN1), "nn1, nn1 is active now")],
+)
+def test_not_exactly_one_active(nodes: tuple[NodeView, ...], then: str) -> None:
+    assert told(*nodes) == {"anything fails": (then, None)}
+
+
+@pytest.mark.parametrize(
+    ("node", "why"),
+    [
+        (NN2, ""),
+        (NN3, ""),
+        (NodeView("x", None, "refused", "STANDBY"), "its NameNode does not answer"),
+        (NodeView("x", OBSERVER, "", "OUT"), "its NameNode is observer"),
+        (NodeView("x", S, "", ""), "its controller does not answer"),
+        (NodeView("x", S, "", "OUT", "it ceded"), "it ceded"),
+        (NodeView("x", S, "", "NEUTRAL"), "its controller is NEUTRAL"),
+    ],
+)
+def test_obstacles(node: NodeView, why: str) -> None:
+    assert obstacle_of(node) == why
+
+
+def test_a_line_for_people() -> None:
+    dies, freezes, *_ = forecast((NN1, NN2), timing())
+    assert dies.describe().endswith(
+        "[at once, and what the fencing methods take if they are needed]"
+    )
+    assert "[within 51000 ms, and what" in freezes.describe()
