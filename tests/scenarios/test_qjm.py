@@ -28,6 +28,8 @@ import pytest
 
 from hdfsd.base.errors import RemoteFault
 from hdfsd.base.ids import INVALID_TXID, Epoch, NodeId, StorageInfo, TxId
+from hdfsd.editlog.codec import encode
+from hdfsd.editlog.ops import StartLogSegmentOp
 from hdfsd.journal.acceptor import (
     Acceptor,
     Append,
@@ -254,7 +256,7 @@ class Scenario:
                 reqInfo=nn.info(),
                 firstTxnId=first,
                 numTxns=last - first + 1,
-                records=b"x",
+                records=b"".join(encode(StartLogSegmentOp(), t) for t in range(first, last + 1)),
                 segmentTxnId=nn.segment,
             ),
             lose,

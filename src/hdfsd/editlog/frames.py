@@ -22,6 +22,8 @@ _FRAME_HEAD = struct.Struct(">BIq")
 _CHECKSUM = struct.Struct(">I")
 _FILE_HEAD = struct.Struct(">ii")
 _TERMINATORS = b"\xff"
+_LENGTH_MIN = FRAME_BYTES_MIN - 1 - _CHECKSUM.size
+_LENGTH_MAX = FRAME_BYTES_MAX - 1 - _CHECKSUM.size
 _PADDING = b"\xff\x00"
 """What Hadoop takes behind the terminator, in any mixture."""
 
@@ -95,6 +97,10 @@ class FrameScanner:
     def _take_frames(self, buffer: bytes, start: int) -> Run | None:
         position, before = start, self.last_txid
         base = self.end_offset - start
+        if before is not None:
+            position, next_txid = _walk(buffer, start, before + 1)
+            self.last_txid = TxId(next_txid - 1)
+        # What the walk stopped at, or could not begin with.
         while (size := self._frame_size(buffer, position, base)) > 0:
             position += size
         self.end_offset = base + position
@@ -142,6 +148,37 @@ class FrameScanner:
 
     def _damaged(self, offset: int, cause: str) -> None:
         self.damage = CorruptData(self.where, offset, cause)
+
+
+def check_run(data: bytes, first_txid: int, count: int) -> None:
+    """Raises CorruptData unless `data` is `count` whole frames, good ones, from `first_txid` on."""
+    position, next_txid = _walk(data, 0, first_txid)
+    found = next_txid - first_txid
+    if position == len(data) and found == count:
+        return
+    cause = f"{found} transactions, not {count}"
+    if position < len(data):
+        cause = f"no whole op of txid {next_txid} with the right checksum"
+    raise CorruptData("edits", position, cause)
+
+
+def _walk(data: bytes, position: int, txid: int) -> tuple[int, int]:
+    """(offset, txid) behind the good frames at `position`, of which the first has `txid`.
+
+    Every transaction that is written or loaded comes through here: one straight loop.
+    """
+    view, end = memoryview(data), len(data)
+    head, checksum, crc32 = _FRAME_HEAD.unpack_from, _CHECKSUM.unpack_from, zlib.crc32
+    while position + FRAME_BYTES_MIN <= end:
+        opcode, length, found = head(data, position)
+        if found != txid or opcode == TERMINATOR or not _LENGTH_MIN <= length <= _LENGTH_MAX:
+            break
+        body_end = position + 1 + length
+        next_position = body_end + 4
+        if next_position > end or crc32(view[position:body_end]) != checksum(data, body_end)[0]:
+            break
+        position, txid = next_position, txid + 1
+    return position, txid
 
 
 def offset_of(data: bytes, first_txid: int, txid: int) -> int:

@@ -9,6 +9,7 @@ durable; the last one is the answer. Rules: Hadoop's Journal.java, wire fact edi
 - J3 (P3): an accepted recovery is persisted before the segment that it is about is replaced, and
   forgotten only when the segment is finalized or started anew.
 - J4 (P1): the answer to `journal` stands behind its Append, which the store syncs.
+- J5 (P8): a batch is appended only when it is the transactions it is said to be, checksums right.
 
 An effect that fails leaves this object ahead of the disk: it must be thrown away and loaded anew.
 """
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hdfsd.base.errors import (
+    CorruptData,
     IllegalArgument,
     IllegalState,
     InconsistentStorage,
@@ -31,6 +33,8 @@ from hdfsd.base.errors import (
 )
 from hdfsd.base.ids import INVALID_TXID, Epoch, StorageInfo, TxId
 from hdfsd.editlog import files
+from hdfsd.editlog.codec import LAYOUT_WITH_LENGTH
+from hdfsd.editlog.frames import check_run
 from hdfsd.journal import layout, upgrade
 from hdfsd.wire.messages import Message, hdfs_server, qjournal
 
@@ -317,6 +321,8 @@ class Acceptor:
         """The highest transaction that is synced: readers see no more."""
         self.source_is_us = False
         """Whether the URL of the acceptRecovery at hand is our own: nothing to download."""
+        self._open_layout = 0
+        """Layout version of the open segment."""
         self._ipc_serial = -1
         self._root = root
 
@@ -353,8 +359,9 @@ class Acceptor:
         first = TxId(request.firstTxnId)
         if first != self.next_txid:
             raise self._out_of_sync(f"Can't write txid {first} expecting nextTxId={self.next_txid}")
-        last = TxId(first + count - 1)
-        effects.append(Append(first, last, request.records))
+        last, data = TxId(first + count - 1), request.records
+        self._check_frames(data, first, count)
+        effects.append(Append(first, last, data))
         self.state.segments[self.open_first] = Segment(self.open_first, last, False)
         self.next_txid = TxId(last + 1)
         return _JOURNAL_RESPONSE
@@ -404,6 +411,7 @@ class Acceptor:
             effects.append(PersistWriterEpoch(epoch))
             self.state.writer_epoch = epoch
         self.open_first = first
+        self._open_layout = request.layoutVersion
         self.next_txid = first
         return qjournal.StartLogSegmentResponseProto()
 
@@ -774,6 +782,20 @@ class Acceptor:
                 f"IPC's epoch {info.epoch} is not the current writer epoch "
                 f" {self.state.writer_epoch} ; journal id: {self.journal_id}"
             )
+
+    def _check_frames(self, data: bytes, first: TxId, count: int) -> None:
+        """What can't be read again must not be acknowledged: J5.
+
+        Hadoop's takes any bytes, and a recovery finds out what of them was transactions.
+        """
+        if self._open_layout > LAYOUT_WITH_LENGTH:
+            return
+        try:
+            check_run(data, first, count)
+        except CorruptData as error:
+            raise self._out_of_sync(
+                f"Can't write txids {first}-{first + count - 1}: {error}"
+            ) from error
 
     def _check_namespace(self, asked: hdfs_server.StorageInfoProto, ours: StorageInfo) -> None:
         theirs = storage_info(asked)

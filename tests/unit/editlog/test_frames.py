@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hdfsd.base.errors import CorruptData
 from hdfsd.base.ids import TxId
-from hdfsd.editlog.frames import FRAME_BYTES_MAX, FrameScanner, Run, offset_of
+from hdfsd.editlog.frames import FRAME_BYTES_MAX, FrameScanner, Run, check_run, offset_of
 
 HEADER = bytes.fromhex("ffffffbd00000000")
 
@@ -123,3 +123,37 @@ def test_offset_behind_the_end() -> None:
             offset_of(frame(171), 171, txid)
     with pytest.raises(CorruptData, match="torn"):
         offset_of(frame(171)[:-3], 171, 172)
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=40), min_size=1, max_size=5), st.data())
+def test_a_run_is_good_when_a_scanner_takes_all_of_it(
+    bodies: list[bytes], data: st.DataObject
+) -> None:
+    """The straight loop against the one that looks at every frame by itself."""
+    frames = [frame(171 + number, body) for number, body in enumerate(bodies)]
+    run = b"".join(frames)
+    check_run(run, 171, len(frames))
+    place = data.draw(st.integers(0, len(run) - 1))
+    flipped = run[:place] + bytes([run[place] ^ data.draw(st.integers(1, 255))]) + run[place + 1 :]
+    scanner, _ = scan(HEADER + flipped, 1 << 20)
+    assert scanner.last_txid != 170 + len(frames)
+    with pytest.raises(CorruptData) as refused:
+        check_run(flipped, 171, len(frames))
+    good = 0
+    while good < len(frames) and flipped.startswith(b"".join(frames[: good + 1])):
+        good += 1
+    assert refused.value.offset == len(b"".join(frames[:good]))
+
+
+@pytest.mark.parametrize(
+    ("first", "count", "cause"),
+    [
+        (172, 3, "no whole op of txid 172"),
+        (171, 2, "3 transactions, not 2"),
+        (171, 4, "3 transactions, not 4"),
+    ],
+)
+def test_a_run_of_other_transactions_than_is_said(first: int, count: int, cause: str) -> None:
+    with pytest.raises(CorruptData, match=cause):
+        check_run(b"".join(FRAMES), first, count)

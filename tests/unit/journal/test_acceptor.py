@@ -363,10 +363,47 @@ def test_what_was_durable_in_a_segment_that_is_started_anew_is_so_no_more() -> N
     writer = Writer(journal, 2)
     writer.send("start_log_segment", txid=1, layoutVersion=-67)
     assert journal.durable_txid == 0
-    writer.send("journal", segmentTxnId=1, firstTxnId=1, numTxns=1, records=b"op")
+    writer.send("journal", segmentTxnId=1, firstTxnId=1, numTxns=1, records=frame(1))
     assert journal.manifest(TxId(1), True) == []
     journal.synced(TxId(1))
     assert journal.manifest(TxId(1), True) == [Segment(TxId(1), TxId(1), False)]
+
+
+@pytest.mark.parametrize(
+    ("data", "count", "cause"),
+    [
+        (frame(8)[:-1] + b"?", 1, "at offset 0: no whole op of txid 8 with the right checksum"),
+        (frame(8) + frame(9)[:9] + b"?" + frame(9)[10:], 2, "at offset 17: no whole op of txid 9"),
+        (frame(9) + frame(8), 2, "at offset 0: no whole op of txid 8"),
+        (frame(8), 2, "at offset 17: 1 transactions, not 2"),
+        (frame(8) + frame(9), 1, "at offset 34: 2 transactions, not 1"),
+        (frame(8)[:10], 1, "at offset 0: no whole op of txid 8"),
+        (frame(8) + b"\xff" * 20, 1, "at offset 17: no whole op of txid 9"),
+        (b"", 1, "at offset 0: 0 transactions, not 1"),
+    ],
+)
+def test_what_is_not_the_transactions_it_is_said_to_be_is_refused(
+    data: bytes, count: int, cause: str
+) -> None:
+    journal = acceptor(promised=1, writer=1)
+    writer = Writer(journal, 1)
+    writer.send("start_log_segment", txid=7, layoutVersion=-67)
+    writer.journal_batch(7, 7, segment=7)
+    refused(
+        writer.send("journal", firstTxnId=8, numTxns=count, records=data, segmentTxnId=7),
+        JournalOutOfSync,
+        f"Can't write txids 8-{7 + count}: edits {cause}",
+    )
+    assert journal.state.segments[TxId(7)] == segment(7, 7)
+    # The same transactions, sent well, are taken.
+    assert writer.journal_batch(8, 9, segment=7)[0] == Append(TxId(8), TxId(9), frame(8) + frame(9))
+
+
+def test_frames_of_a_layout_without_lengths_are_not_looked_at() -> None:
+    writer = Writer(acceptor(promised=1, writer=1), 1)
+    writer.send("start_log_segment", txid=7, layoutVersion=-55)
+    effects = writer.send("journal", firstTxnId=7, numTxns=1, records=b"old", segmentTxnId=7)
+    assert effects[0] == Append(TxId(7), TxId(7), b"old")
 
 
 def test_a_segment_with_transactions_is_not_started_anew() -> None:

@@ -28,6 +28,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hdfsd.base.ids import INVALID_TXID, Epoch, NodeId, StorageInfo, TxId
+from hdfsd.editlog.codec import encode
+from hdfsd.editlog.ops import StartLogSegmentOp
 from hdfsd.journal.acceptor import (
     REQUESTS,
     Accepted,
@@ -242,8 +244,9 @@ def messages(ask: Ask) -> list[tuple[str, Message]]:
             reqInfo=info, txid=last, layoutVersion=STORAGE.layout_version
         )
         return [("start_log_segment", request)]
+    op = encode(StartLogSegmentOp(), last)
     request = qjournal.JournalRequestProto(
-        reqInfo=info, firstTxnId=last, numTxns=1, records=b"op", segmentTxnId=FIRST
+        reqInfo=info, firstTxnId=last, numTxns=1, records=op, segmentTxnId=FIRST
     )
     return [("journal", request)]
 
