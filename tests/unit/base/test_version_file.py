@@ -27,14 +27,25 @@ def test_hadoops_file() -> None:
 
 
 def test_escapes_comments_and_blanks() -> None:
-    text = "! note\n\n  a = b\\:c \n"
-    assert parse(text, "f") == {"a": "b:c"}
+    text = "! note\n\n  a = b\\:c \nd:e=f\r\n\\u00e4=\\ud83d\\uDE00\\t\\z\r"
+    assert parse(text, "f") == {"a": "b:c ", "d": "e=f", "\u00e4": "\U0001f600\tz"}
+
+
+def test_what_java_writes_for_odd_values() -> None:
+    """As java.util.Properties.store of OpenJDK 17 has it."""
+    odd = {"a": " two  blanks ", "b": "\n\r\t\f\x01\x85", "c": "\u00e4\U0001f600", "d": "=:#!\\"}
+    assert render(odd, "now").splitlines()[1:] == [
+        r"a=\ two  blanks ",
+        r"b=\n\r\t\f\u0001\u0085",
+        r"c=\u00E4\uD83D\uDE00",
+        r"d=\=\:\#\!\\",
+    ]
 
 
 @given(
     st.dictionaries(
         st.from_regex(r"[a-zA-Z]{1,8}", fullmatch=True),
-        st.from_regex(r"[a-zA-Z0-9:#!\\-]{0,12}", fullmatch=True),
+        st.text(max_size=12),
     )
 )
 def test_what_is_rendered_is_parsed(properties: dict[str, str]) -> None:
