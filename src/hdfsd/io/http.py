@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
 import aiohttp
@@ -11,6 +12,8 @@ from aiohttp import web
 from hdfsd.base.errors import ConfigError, ConnectFailed, DeadlineExceeded, OutcomeUnknown
 from hdfsd.base.ids import Address
 from hdfsd.ports.http import FileBody, Handler, HttpRequest, HttpResponse
+
+log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 18
 _AUTOMATIC = ("Content-Type", "Date", "Server")
@@ -164,13 +167,16 @@ async def _send(request: web.Request, answer: HttpResponse) -> web.StreamRespons
     response = _Answer(status=answer.status, reason=answer.reason, headers=dict(answer.headers))
     response.given = frozenset(name.lower() for name in answer.headers)
     response.content_length = body.size if isinstance(body, FileBody) else len(body)
-    await response.prepare(request)
-    if request.method != "HEAD":
-        if isinstance(body, FileBody):
-            await _send_file(request, response, body)
-        elif body:
-            await response.write(body)
-    await response.write_eof()
+    try:
+        await response.prepare(request)
+        if request.method != "HEAD":
+            if isinstance(body, FileBody):
+                await _send_file(request, response, body)
+            elif body:
+                await response.write(body)
+        await response.write_eof()
+    except ConnectionError as error:
+        log.info("%s hung up during %s %s: %s", request.remote, request.method, request.path, error)
     return response
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import pathlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -240,3 +241,46 @@ def test_an_address_in_use_is_named() -> None:
             await RealHttpServer().serve(world.listener.address, handler)
 
     run(handler, story)
+
+
+def test_who_hangs_up_during_a_file_leaves_one_line_in_the_log(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "edits"
+    with path.open("wb") as file:
+        file.truncate(256 << 20)
+    records: list[logging.LogRecord] = []
+    told = asyncio.Event()
+
+    class Listening(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            records.append(record)
+            told.set()
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        size = path.stat().st_size
+        headers = {"Content-Length": str(size)}
+        return HttpResponse(200, headers, FileBody(str(path), size))
+
+    async def story(world: World) -> None:
+        address = world.listener.address
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        writer.write(b"GET /getJournal HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readexactly(1000)
+        writer.transport.abort()
+        await told.wait()
+        # The server lives.
+        assert (await world.ask("HEAD", "/"))[0].status == 200
+
+    listening = Listening()
+    loggers = [logging.getLogger(name) for name in ("hdfsd.io.http", "aiohttp.server", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(listening)
+    loggers[0].setLevel(logging.INFO)
+    try:
+        run(handler, story)
+    finally:
+        loggers[0].setLevel(logging.NOTSET)
+        for logger in loggers:
+            logger.removeHandler(listening)
+    (record,) = records
+    assert record.getMessage().startswith("127.0.0.1 hung up during GET /getJournal: ")
+    assert record.exc_info is None
