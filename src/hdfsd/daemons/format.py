@@ -28,6 +28,8 @@ from hdfsd.base.nameservices import NameNodeAddresses
 from hdfsd.base.settings import NameNodeSettings
 from hdfsd.daemons.world import World
 from hdfsd.editlog import segment
+from hdfsd.editlog.codec import LAYOUT_WITH_LENGTH
+from hdfsd.editlog.frames import FrameScanner
 from hdfsd.image.save import save
 from hdfsd.image.sections import ImageHeader
 from hdfsd.io.prompt import confirm
@@ -35,6 +37,7 @@ from hdfsd.namenode.local_edits import LocalEdits
 from hdfsd.namenode.shared_journal import open_journal
 from hdfsd.namenode.storage import NameStorage
 from hdfsd.namenode.views import new_namespace
+from hdfsd.ports.journal import Journal
 from hdfsd.rpc.client import RpcClient
 from hdfsd.wire.messages import hdfs_server, namenode
 from hdfsd.wire.services import NAMENODE_PROTOCOL
@@ -43,6 +46,8 @@ NAMESPACE_ID_MAX = 0x7FFFFFFF
 FAILED_CONNECT, INVALID_VERSION, ALREADY_FORMATTED, LOGS_UNAVAILABLE = 2, 3, 5, 6
 """Exit codes of BootstrapStandby."""
 RPC_DEADLINE_MS = 20_000
+COPIED_BYTES = 1 << 20
+"""Of edits that go to a shared journal at a time."""
 
 
 @dataclass(slots=True)
@@ -337,7 +342,10 @@ async def _fetch_image(
 async def initialize_shared_edits(
     settings: NameNodeSettings, options: FormatOptions, world: World, user: str
 ) -> int:
-    """Formats the shared journal and copies our own edits since the last image to it."""
+    """Formats the shared journal and copies our own edits since the last image to it.
+
+    They must be whole: a NameNode that was a standby for a while has gaps in its own.
+    """
     if settings.journal is None:
         raise ConfigError("-initializeSharedEdits needs dfs.namenode.shared.edits.dir")
     storage = _storage(settings, world)
@@ -345,29 +353,78 @@ async def initialize_shared_edits(
     info = storage.read_info()
     journal = open_journal(settings, info, world, user)
     try:
-        existing = ["the shared edits"] if await journal.has_data() else []
-        if not _may_destroy(existing, options):
-            return 1
-        await journal.format(info, force=bool(existing))
         local = LocalEdits(
             disk=world.disk, storage=storage, directories_min=settings.edits_dirs_min
         )
         await local.recover_unclosed()
+        first_txid = TxId((storage.newest_image_txid() or TxId(0)) + 1)
+        last_txid = _last_without_gap(local, first_txid)
+        existing = ["the shared edits"] if await journal.has_data() else []
+        if existing:
+            await _tell_what_is_lost(journal, last_txid)
+        if not _may_destroy(existing, options):
+            return 1
+        await journal.format(info, force=bool(existing))
         await journal.recover()
-        image_txid = storage.newest_image_txid() or TxId(0)
-        for path, data, last_txid in local.read_from(TxId(image_txid + 1)):
-            scanned = segment.scan(data, path, last_txid)
-            if scanned.first_txid is None or scanned.last_txid is None:
-                continue
-            start = segment.HEADER_BYTES
-            await journal.start_segment(scanned.first_txid, scanned.layout_version)
-            frames = data[start : scanned.end_offset]
-            await journal.write(scanned.first_txid, scanned.op_count, frames)
-            await journal.finalize_segment(scanned.first_txid, scanned.last_txid)
+        for path, data, end_txid in local.read_from(first_txid):
+            await _copy_segment(journal, path, data, end_txid)
     finally:
         await journal.close()
         storage.unlock()
     return 0
+
+
+def _last_without_gap(local: LocalEdits, first_txid: TxId) -> TxId:
+    """Where our own edits from `first_txid` on end. Raises CorruptData at a gap, as Hadoop does
+    when it loads them before it copies them."""
+    next_txid = first_txid
+    for path, data, end_txid in local.read_from(first_txid):
+        scanned = segment.scan(data, path, end_txid)
+        if scanned.first_txid is None or scanned.last_txid is None:
+            continue
+        if scanned.layout_version > LAYOUT_WITH_LENGTH:
+            raise CorruptData(path, 0, f"layout {scanned.layout_version} is too old to be copied")
+        if scanned.first_txid > next_txid:
+            raise CorruptData(
+                path,
+                None,
+                f"it begins with txid {scanned.first_txid}, and txid {next_txid} is in no segment"
+                " of this NameNode: another one wrote meanwhile. Nothing was changed. Run this on"
+                " the NameNode whose image is newer, or start this one with the shared edits that"
+                " it had and let it save its namespace",
+            )
+        next_txid = max(next_txid, TxId(scanned.last_txid + 1))
+    return TxId(next_txid - 1)
+
+
+async def _tell_what_is_lost(journal: Journal, last_txid: TxId) -> None:
+    try:
+        newest = await journal.newest_txid()
+    except (HdfsdError, OSError) as error:
+        print(f"What the shared edits hold can't be read: {error}", file=sys.stderr)
+        return
+    if newest > last_txid:
+        print(
+            f"The shared edits hold transactions up to {newest}, this NameNode up to {last_txid}:"
+            " those between will be lost.",
+            file=sys.stderr,
+        )
+
+
+async def _copy_segment(journal: Journal, path: str, data: bytes, end_txid: TxId | None) -> None:
+    """One segment, in batches of bounded size."""
+    scanned = segment.scan(data, path, end_txid)
+    first, last = scanned.first_txid, scanned.last_txid
+    if first is None or last is None:
+        return
+    await journal.start_segment(first, scanned.layout_version)
+    # Cut anew: a whole segment may be more than a request may hold.
+    scanner = FrameScanner(path)
+    for offset in range(0, scanned.end_offset, COPIED_BYTES):
+        run = scanner.feed(data[offset : min(offset + COPIED_BYTES, scanned.end_offset)])
+        if run is not None:
+            await journal.write(run.first_txid, run.count, run.data)
+    await journal.finalize_segment(first, last)
 
 
 # --- the commands ---

@@ -386,6 +386,42 @@ def test_a_journal_with_edits_is_not_overwritten_silently(nest: Nest) -> None:
     assert nest.journal.newest == 5
 
 
+def test_edits_with_a_gap_are_not_copied_and_nothing_is_lost(nest: Nest) -> None:
+    """As a NameNode has them that was a standby for a while."""
+    write_locally(nest)
+    for directory in nest.dirs:
+        (directory / "current/edits_0000000000000000001-0000000000000000003").unlink()
+    nest.journal.formatted = INFO
+    with pytest.raises(CorruptData, match="begins with txid 4, and txid 1 is in no segment"):
+        nest.share(FORCE)
+    assert nest.journal.formatted == INFO
+    assert nest.journal.log == []
+
+
+def test_it_is_told_what_of_the_shared_edits_will_be_lost(
+    nest: Nest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_locally(nest)
+    assert nest.share() == 0
+    for directory in nest.dirs:
+        (directory / "current/edits_0000000000000000004-0000000000000000005").unlink()
+    capsys.readouterr()
+    assert nest.share() == 1
+    assert nest.journal.newest == 5
+    told = "The shared edits hold transactions up to 5, this NameNode up to 3"
+    assert told in capsys.readouterr().err
+    assert nest.share(FORCE) == 0
+    assert told in capsys.readouterr().err
+    assert nest.journal.newest == 3
+
+
+def test_long_segments_go_in_pieces(nest: Nest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formatting, "COPIED_BYTES", 40)
+    write_locally(nest)
+    assert nest.share() == 0
+    assert [txid for _, txid in nest.journal.ops()] == [1, 2, 3, 4, 5]
+
+
 def test_without_a_shared_journal_there_is_nothing_to_initialise(nest: Nest) -> None:
     with pytest.raises(ConfigError, match=r"dfs\.namenode\.shared\.edits\.dir"):
         nest.share(ha=False)
