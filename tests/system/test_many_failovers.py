@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import hadoop
@@ -49,12 +49,12 @@ TAKEOVER_SECONDS = 60
 class WriterProcess:
     """One writer; what it said is collected until its end."""
 
-    def __init__(self, number: int, nodes: JournalNodes) -> None:
+    def __init__(self, number: int, nodes: JournalNodes, names: Sequence[str] = NAMES) -> None:
         self.tag = f"w{number}"
         self.recovered = threading.Event()
         self.acknowledged: list[int] = []
         self.lost = ""
-        addresses = map(str, nodes.addresses(NAMES))
+        addresses = map(str, nodes.addresses(names))
         paths = [str(Path(hadoop.__file__).parent), os.environ.get("PYTHONPATH", "")]
         with (nodes.root / "writers.log").open("ab") as log:
             self.process = subprocess.Popen(

@@ -36,6 +36,8 @@ from hdfsd.wire.services import PROTOCOLS, Method
 from hdfsd.wire.strings import bad_string
 
 CLIENT_ID_BYTES = 16
+PAUSE_S = 1.5
+"""A deadline that is noticed so much too late was passed while this process was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +53,12 @@ class ClientLimits:
 class _Pending:
     """A call without its answer yet."""
 
-    __slots__ = ("future", "method", "timer")
+    __slots__ = ("due_s", "future", "method", "timer")
 
     def __init__(self, method: Method, future: asyncio.Future[Any]) -> None:
         self.method = method
         self.future = future
+        self.due_s = 0.0
         self.timer: asyncio.TimerHandle | None = None
 
 
@@ -240,7 +243,7 @@ class _Link(asyncio.Protocol):
         if call_id in self._pending:
             raise ValueError(f"call id {call_id} is in use on this connection")
         self._pending[call_id] = pending
-        pending.timer = loop.call_later(deadline_ms / 1000, self._expire, call_id, deadline_ms)
+        self._set_deadline(pending, call_id, deadline_ms)
         frame = self._core.request(
             method,
             payload,
@@ -262,9 +265,19 @@ class _Link(asyncio.Protocol):
             self._out.clear()
             self._out_ids.clear()
 
+    def _set_deadline(self, pending: _Pending, call_id: int, deadline_ms: int) -> None:
+        loop = asyncio.get_running_loop()
+        pending.due_s = loop.time() + deadline_ms / 1000
+        pending.timer = loop.call_at(pending.due_s, self._expire, call_id, deadline_ms)
+
     def _expire(self, call_id: int, deadline_ms: int) -> None:
         pending = self._pending.pop(call_id, None)
         if pending is None or pending.future.done():
+            return
+        if asyncio.get_running_loop().time() - pending.due_s > PAUSE_S:
+            # The answer may have come meanwhile: what is in the socket is read after this.
+            self._pending[call_id] = pending
+            self._set_deadline(pending, call_id, deadline_ms)
             return
         what = f"{pending.method.name} to {self._client.address}"
         if call_id in self._out_ids:

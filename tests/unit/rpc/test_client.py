@@ -284,6 +284,30 @@ def test_no_answer_in_time_says_that_it_may_have_happened() -> None:
     run(story)
 
 
+def test_a_pause_of_this_process_is_not_taken_from_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """SIGSTOP: when it goes on, deadlines have passed, and answers wait in the socket."""
+
+    async def story(world: World) -> None:
+        loop, slept_s = asyncio.get_running_loop(), 0.0
+        time = loop.time
+        monkeypatch.setattr(loop, "time", lambda: time() + slept_s)
+        call, other = (world.send(path, deadline_ms=10_000) for path in ("/a", "/b"))
+        await turns()
+        slept_s = 60.0
+        await turns()
+        world.peer.answer(world.peer.requests[0])
+        assert await call == EMPTY
+        assert not other.done()
+        # It has its whole time again, and no more.
+        slept_s += 10.0
+        with pytest.raises(DeadlineExceeded):
+            await other
+
+    run(story)
+
+
 def test_no_connection_in_time_says_that_nothing_was_sent() -> None:
     async def story(world: World) -> None:
         world.network.hang = True
