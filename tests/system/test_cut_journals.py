@@ -85,6 +85,11 @@ def test_the_other_takes_over(
         assert time.monotonic() < end, f"nn1 is {state}" + cluster.last_logs()
         time.sleep(0.1)
     assert cluster.wait_for_active()["id"] == "nn2"
+    # Why it ended is one line, with a reason for each journal.
+    log = (cluster.directory / "logs/nn1.log").read_text()
+    (reason,) = [line for line in log.splitlines() if " ERROR hdfsd.quorum.manager: " in line]
+    assert "no quorum of journals (" in reason
+    assert reason.count("127.0.0.1:") >= 3, reason
     links.each(LinkProxy.heal)
     cluster.release("nn1")
     listed = cluster.hdfsd("dfs", "-ls", "-C", "/")

@@ -292,6 +292,7 @@ class QuorumLost(HdfsdError):
     def __init__(self, what: str, reasons: Mapping[str, str]) -> None:
         told = "; ".join(f"{journal}: {reason}" for journal, reason in reasons.items())
         super().__init__(f"{what}: no quorum of journals ({told or 'no journal answered'})")
+        self.what = what
         self.reasons = dict(reasons)
 
 

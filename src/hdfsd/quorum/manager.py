@@ -385,7 +385,7 @@ class QuorumJournal:
         self._lost = error
         for future in self._state.lose():
             if not future.done():
-                future.set_exception(QuorumLost("write", error.reasons))
+                future.set_exception(QuorumLost(error.what, error.reasons))
 
     def _check_not_lost(self) -> None:
         if self._lost is not None:

@@ -304,6 +304,42 @@ def test_silent_journals_time_out(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+@pytest.mark.parametrize(
+    ("key", "method"),
+    [
+        ("new-epoch", "new_epoch"),
+        ("prepare-recovery", "prepare_recovery"),
+        ("accept-recovery", "accept_recovery"),
+        ("start-segment", "start_log_segment"),
+        ("write-txns", "journal"),
+        ("finalize-segment", "finalize_log_segment"),
+    ],
+)
+def test_every_phase_has_its_own_time_out(tmp_path: Path, key: str, method: str) -> None:
+    name = f"dfs.qjournal.{key}.timeout.ms"
+    settings = QuorumSettings.from_configuration(Configuration.parse([], {name: "50"}))
+
+    async def go_silent(rig: Rig) -> None:
+        for index in (0, 1):
+            node = rig.nodes[index].node.journal("ns1")
+            submit = node.submit
+            node.submit = lambda name, *rest, submit=submit: (  # type: ignore[method-assign, misc]
+                None if name == method else submit(name, *rest)
+            )
+
+    async def story(rig: Rig) -> None:
+        await write(await rig.writer(), 1, 5)
+        await go_silent(rig)
+        journal = rig.journal(settings)
+        with pytest.raises(QuorumLost, match=r"(in|after) 50 ms"):
+            last = await journal.recover()
+            await journal.start_segment(TxId(last + 1))
+            await write(journal, last + 1, last + 1)
+            await journal.finalize_segment(TxId(last + 1), TxId(last + 1))
+
+    play(tmp_path, story)
+
+
 def test_one_silent_journal_holds_nobody_up(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         journal = await rig.writer()
