@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -50,13 +52,15 @@ def wait_for(what: str, holds: Callable[[], bool], seconds: int = 90) -> None:
 class Cluster:
     """Hadoop's ZooKeeper, three JournalNodes and two NameNodes; controllers as a test wants."""
 
-    def __init__(self, root: Path, lib: Path) -> None:
+    def __init__(self, root: Path, lib: Path, *, automatic: bool = True) -> None:
+        """Without automatic failover there is one JournalNode, and no ZooKeeper."""
         self.root = root
         self.lib = lib
+        self.automatic = automatic
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         ports = free_ports(13)
         self.zookeeper_port = ports[0]
-        self.journals = [(ports[1 + i], ports[4 + i]) for i in range(3)]
+        self.journals = [(ports[1 + i], ports[4 + i]) for i in range(3 if automatic else 1)]
         self.rpc = {"nn1": ports[7], "nn2": ports[8]}
         self.http = {"nn1": ports[9], "nn2": ports[10]}
         self.zkfc = {"nn1": ports[11], "nn2": ports[12]}
@@ -66,7 +70,7 @@ class Cluster:
             "ha.zookeeper.quorum": f"{HOST}:{self.zookeeper_port}",
             "dfs.nameservices": NAMESERVICE,
             f"dfs.ha.namenodes.{NAMESERVICE}": "nn1,nn2",
-            "dfs.ha.automatic-failover.enabled": "true",
+            "dfs.ha.automatic-failover.enabled": str(automatic).lower(),
             "dfs.ha.fencing.methods": "shell(/bin/true)",
             "dfs.namenode.shared.edits.dir": f"qjournal://{journals}/{NAMESERVICE}",
             "dfs.namenode.safemode.extension": "0",
@@ -117,9 +121,12 @@ class Cluster:
                 env={**os.environ, "HADOOP_CONF_DIR": str(conf)},
             )
 
-    def run(self, command: list[str], conf: Path) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, command: list[str], conf: Path, typed: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             command,
+            input=typed,
             check=False,
             capture_output=True,
             text=True,
@@ -136,19 +143,25 @@ class Cluster:
     def hdfsd(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "hdfsd.cli.main", *words]
 
-    def haadmin(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return self.run(self.hdfsd("haadmin", *words), self.conf("client"))
+    def haadmin(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
+        return self.run(self.hdfsd("haadmin", *words), self.conf("client"), typed)
 
-    def hadoop_haadmin(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def hadoop_haadmin(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         conf = self.conf("client")
-        return self.run(self.java(conf, HAADMIN, *words), conf)
+        return self.run(self.java(conf, HAADMIN, *words), conf, typed)
 
-    def start(self) -> None:
+    def start_zookeeper(self) -> None:
         client = self.conf("client")
         zookeeper = "org.apache.zookeeper.server.ZooKeeperServerMain"
         (self.root / "zk").mkdir()
         command = self.java(client, "-Dzookeeper.admin.enableServer=false", zookeeper)
         self.spawn("zk", [*command, str(self.zookeeper_port), str(self.root / "zk")], client)
+        wait_for("ZooKeeper", lambda: listens(self.zookeeper_port))
+        self.must(self.hdfsd("zkfc", "-formatZK", "-nonInteractive"), self.conf("nn1"))
+
+    def start(self) -> None:
+        if self.automatic:
+            self.start_zookeeper()
         for index, (rpc, http) in enumerate(self.journals):
             conf = self.conf(
                 f"jn{index}",
@@ -160,9 +173,8 @@ class Cluster:
             )
             journalnode = "org.apache.hadoop.hdfs.qjournal.server.JournalNode"
             self.spawn(f"jn{index}", self.java(conf, journalnode), conf)
-        for port in (self.zookeeper_port, *(rpc for rpc, _ in self.journals)):
+        for port, _ in self.journals:
             wait_for(f"port {port}", lambda port=port: listens(port))  # type: ignore[misc]
-        self.must(self.hdfsd("zkfc", "-formatZK", "-nonInteractive"), self.conf("nn1"))
         nn1, nn2 = self.conf("nn1"), self.conf("nn2")
         self.must(self.java(nn1, NAMENODE, "-format", "-force", "-nonInteractive"), nn1)
         self.start_namenode("nn1")
@@ -298,6 +310,77 @@ def test_the_controller_of_the_active_dies(cluster: Cluster) -> None:
     cluster.kill(f"zkfc-{new}")
 
 
+@pytest.mark.parametrize(("ours", "hadoops"), [("nn1", "nn2"), ("nn2", "nn1")])
+def test_graceful_failover_between_the_two_kinds(cluster: Cluster, ours: str, hadoops: str) -> None:
+    """To and fro, asked for by both tools; each controller cedes to the other, nobody is fenced."""
+    cluster.start_ours(ours)
+    cluster.start_hadoops(hadoops)
+    cluster.active()
+    wait_for("both controllers listen", lambda: all(map(listens, cluster.zkfc.values())))
+    if cluster.active() != hadoops:
+        wait_for("hadoop's takes over", lambda: failed_over(cluster.haadmin, ours, hadoops))
+    for tool in (cluster.haadmin, cluster.hadoop_haadmin) * 2:
+        wait_for("ours takes over", lambda tool=tool: failed_over(tool, hadoops, ours))  # type: ignore[misc]
+        assert (cluster.state(ours), cluster.state(hadoops)) == ("active", "standby")
+        assert f"\x12\x03{ours}".encode() in cluster.znode(BREADCRUMB)
+        wait_for("hadoop's takes over", lambda tool=tool: failed_over(tool, ours, hadoops))  # type: ignore[misc]
+        assert (cluster.state(ours), cluster.state(hadoops)) == ("standby", "active")
+        assert f"\x12\x03{hadoops}".encode() in cluster.znode(BREADCRUMB)
+    told = json.loads(cluster.haadmin("-explain", "--json").stdout)
+    assert told["active"]["id"] == hadoops
+    by_id = {node["id"]: node for node in told["namenodes"]}
+    assert "does not explain itself" in by_id[hadoops]["controller"]["error"]
+    assert by_id[ours]["controller"]["lock"] == {"holder": hadoops, "mine": False}
+    steps = [step["step"] for f in told["failovers"] for step in f["steps"]]
+    assert len([f for f in told["failovers"] if f["succeeded"]]) >= 4
+    assert not [step for step in steps if step.startswith("fencing of") and "shell" in step]
+    for name in cluster.rpc:
+        cluster.kill(f"zkfc-{name}")
+
+
+def failed_over(tool: Callable[..., subprocess.CompletedProcess[str]], old: str, new: str) -> bool:
+    """False while the new one has not joined the election yet."""
+    return "successful" in tool("-failover", old, new).stdout
+
+
+def test_formatting_ends_as_hadoops_does(cluster: Cluster) -> None:
+    """-formatZK, by both tools in turn, on znodes of its own."""
+    conf = cluster.conf("nn1", {"ha.zookeeper.parent-znode": "/formatted/deep"})
+    nowhere = cluster.conf("nn2", {"ha.zookeeper.quorum": f"{HOST}:1"})
+    manual = cluster.conf("nn2x", {"dfs.ha.automatic-failover.enabled": "false"} | NN2)
+    forms = [
+        (conf, ("-formatZK", "-nonInteractive"), ""),
+        (conf, ("-formatZK", "-nonInteractive"), ""),
+        (conf, ("-formatZK", "-force", "-nonInteractive"), ""),
+        (conf, ("-formatZK", "-nonInteractive", "-force"), ""),
+        (conf, ("-formatZK", "-force"), ""),
+        (conf, ("-formatZK",), "n\n"),
+        (conf, ("-formatZK",), "y\n"),
+        (conf, ("-formatZK", "-bogus"), ""),
+        (conf, ("-bogus",), ""),
+        (nowhere, ("-formatZK",), ""),
+        (manual, ("-formatZK",), ""),
+    ]
+
+    def codes(tool: Callable[[Path, tuple[str, ...]], list[str]]) -> list[int]:
+        found = [cluster.run(tool(c, words), c, typed).returncode for c, words, typed in forms]
+        client = KazooClient(f"{HOST}:{cluster.zookeeper_port}")
+        client.start()
+        try:
+            assert client.get(f"/formatted/deep/{NAMESERVICE}")[0] == b""
+            client.delete("/formatted", recursive=True)
+        finally:
+            client.stop()
+            client.close()
+        return found
+
+    hadoops = codes(lambda conf, words: cluster.java(conf, ZKFC, *words))
+    assert codes(lambda _, words: cluster.hdfsd("zkfc", *words)) == hadoops
+
+
+NN2 = {"dfs.ha.namenode.id": "nn2"}
+
+
 @pytest.mark.parametrize(
     "words",
     [
@@ -314,15 +397,131 @@ def test_the_controller_of_the_active_dies(cluster: Cluster) -> None:
         ("-transitionToStandby", "nn1"),
         ("-transitionToActive", "nn1"),
         ("-transitionToObserver", "nn1"),
+        (),
+        ("bogus",),
+        ("-bogus",),
+        ("-help",),
+        ("-help", "bogus"),
+        ("-help", "-transitionToActive"),
+        ("-help", "transitionToObserver"),
+        ("-help", "-checkHealth", "x"),
+        ("-ns",),
+        ("-ns", NAMESERVICE),
+        ("-ns", NAMESERVICE, "-getServiceState", "nn1"),
+        ("-ns", NAMESERVICE, "-getAllServiceState"),
+        ("-ns", "elsewhere", "-getServiceState", "nn1"),
+        ("-getServiceState", "nn1", "nn2"),
+        ("-getAllServiceState", "x"),
+        ("-checkHealth",),
+        ("-checkHealth", "nn3"),
+        ("-transitionToActive",),
+        ("-transitionToActive", "--forceactive", "nn1"),
+        ("-transitionToActive", "--bogus", "nn1"),
+        ("-transitionToObserver",),
+        ("-failover", "nn1", "nn3"),
+        ("-failover", "nn1", "nn2", "nn1"),
+        ("-failover", "--forceactive", "nn1", "nn2"),
+        ("-failover", "nn1", "nn2"),
     ],
     ids=" ".join,
 )
 def test_haadmin_says_what_hadoops_says(cluster: Cluster, words: tuple[str, ...]) -> None:
-    hadoops, ours = cluster.hadoop_haadmin(*words), cluster.haadmin(*words)
-    errors = [line for line in hadoops.stderr.splitlines() if not _is_log(line)]
-    assert (ours.returncode, ours.stdout) == (hadoops.returncode, hadoops.stdout)
-    assert ours.stderr.splitlines() == errors
+    """No controller runs: what asks for one is refused alike."""
+    assert said(cluster.haadmin(*words)) == said(cluster.hadoop_haadmin(*words))
 
 
-def _is_log(line: str) -> bool:
-    return line.startswith(("SLF4J", "log4j")) or line[:2] == "20"
+def test_a_forced_transition_by_hand_asks_first(cluster: Cluster) -> None:
+    words = ("-transitionToStandby", "--forcemanual", "nn1")
+    for typed in ("n\n", "what\ny\n"):
+        ours, hadoops = (
+            said(tool(*words, typed=typed)) for tool in (cluster.haadmin, cluster.hadoop_haadmin)
+        )
+        assert ours == hadoops
+
+
+def said(done: subprocess.CompletedProcess[str]) -> tuple[int, list[str], list[str]]:
+    """Exit code and output, without Java's logs and what only one of the two can have."""
+    return done.returncode, _lines(done.stdout), _lines(done.stderr)
+
+
+LOGS = ("SLF4J", "log4j", "20", "java.", "Caused by: ", "\tat ", "\t... ")
+GENERIC = ("-jt ", "-files ", "-libjars ", "-archives ", "--config ")
+"""Options that the other tool does not take."""
+LOGGED = re.compile(r"20\d\d-\d\d-\d\d [\d:,]+ (?:WARN|ERROR) HAAdmin: ")
+"""What Hadoop's tool says to the operator by way of its log."""
+
+
+def _lines(text: str) -> list[str]:
+    found = [line for line in LOGGED.sub("", text).splitlines() if line and "-explain" not in line]
+    return [line for line in found if not line.startswith((*LOGS, *GENERIC))]
+
+
+@pytest.fixture(scope="module")
+def manual(tmp_path_factory: pytest.TempPathFactory, hadoop_lib: Path) -> Iterator[Cluster]:
+    """Two NameNodes that an operator makes active."""
+    found = Cluster(tmp_path_factory.mktemp("manual"), hadoop_lib, automatic=False)
+    try:
+        found.start()
+        yield found
+    finally:
+        found.stop()
+
+
+BY_HAND = [
+    "-getAllServiceState",
+    "-transitionToActive nn1",
+    "-getServiceState nn1",
+    "-transitionToActive nn2",
+    "-transitionToActive nn1",
+    "-failover nn1 nn1",
+    "-failover nn1 nn2",
+    "-failover nn1 nn2",
+    "-failover --forcefence nn2 nn1",
+    "-failover --forceactive nn1 nn2",
+    "-failover --forcefence --forceactive nn2 nn1",
+    "-getAllServiceState",
+    "-transitionToStandby nn1",
+    "-failover nn1 nn2",
+    "-transitionToObserver nn1",
+    "-getAllServiceState",
+    "-transitionToActive nn1",
+    "-failover nn2 nn1",
+    "-transitionToObserver nn2",
+    "-transitionToStandby nn1",
+    "-transitionToStandby nn2",
+    "-transitionToActive --forceactive nn1",
+    "-checkHealth nn1",
+    "-getAllServiceState",
+    "-transitionToStandby nn1",
+    "-getAllServiceState",
+]
+"""From both standby to both standby again."""
+WITH_NN2_DEAD = [
+    "-getServiceState nn2",
+    "-getAllServiceState",
+    "-checkHealth nn2",
+    "-transitionToActive nn2",
+    "-transitionToActive nn1",
+    "-getAllServiceState",
+    "-transitionToActive --forceactive nn1",
+    "-failover nn1 nn2",
+    "-failover --forceactive nn1 nn2",
+    "-transitionToStandby nn1",
+    "-failover nn2 nn1",
+    "-transitionToStandby nn1",
+    "-transitionToStandby nn2",
+    "-getAllServiceState",
+]
+
+
+def test_a_day_of_an_operator_by_both_tools(manual: Cluster) -> None:
+    hadoops = [(words, said(manual.hadoop_haadmin(*words.split()))) for words in BY_HAND]
+    ours = [(words, said(manual.haadmin(*words.split()))) for words in BY_HAND]
+    assert ours == hadoops
+
+
+def test_the_same_when_one_is_dead(manual: Cluster) -> None:
+    manual.kill("nn2")
+    hadoops = [(words, said(manual.hadoop_haadmin(*words.split()))) for words in WITH_NN2_DEAD]
+    ours = [(words, said(manual.haadmin(*words.split()))) for words in WITH_NN2_DEAD]
+    assert ours == hadoops

@@ -52,6 +52,7 @@ FAILED = 255
 """-1 as the shell sees it."""
 OTHER_ACTIVE_TIMEOUT_MS = 5000
 """HAAdmin.isOtherTargetNodeActive."""
+REFUSED = "Connection refused"
 FORCE_MANUAL_WARNING = """\
 You have specified the --forcemanual flag. This flag is dangerous, as it can induce a split-brain \
 scenario that WILL CORRUPT your HDFS namespace, possibly irrecoverably.
@@ -101,7 +102,13 @@ class Target:
 
     def as_resolved(self) -> str:
         """After it has: `localhost/127.0.0.1:8020`."""
-        return f"NameNode at {_java_address(self.address, named=True)}"
+        return _resolved_name(self.addresses)
+
+
+def _resolved_name(addresses: NameNodeAddresses) -> str:
+    """As NNHAServiceTarget prints itself then."""
+    address = addresses.lifeline_rpc or addresses.for_servers
+    return f"NameNode at {_java_address(address, named=True)}"
 
 
 def _java_address(address: Address, *, named: bool) -> str:
@@ -301,6 +308,8 @@ class HaAdmin:
         controller = self._links.zkfc(new.addresses.zkfc)
         try:
             await controller.graceful_failover(deadline_ms=self._new_active_timeout_ms)
+        except ConnectFailed as error:
+            raise ConnectFailed(_connection_text(new.addresses.zkfc, error)) from error
         except ServiceFailed as error:
             return _complain(f"Failover failed: {_text(error)}")
         except Unsupported as error:
@@ -333,6 +342,7 @@ class HaAdmin:
             fencer,
             self._source,
             new_active_timeout_ms=self._new_active_timeout_ms,
+            name=_resolved_name,
         )
         try:
             await manual.failover(
@@ -463,6 +473,7 @@ COMMANDS: Mapping[str, Command] = {
         frozenset({"forcemanual"}),
     ),
 }
+USAGE = "Usage: haadmin [-ns <nameserviceId>]"
 HELP = ("<command>", "Displays help on the specified command")
 
 
@@ -491,7 +502,7 @@ def _usage_lines() -> list[str]:
     entries = {name: command.arguments for name, command in COMMANDS.items()}
     entries["-help"] = HELP[0]
     lines = [f"    [{f'{name} {entries[name]}'.strip()}]" for name in sorted(entries)]
-    return ["Usage: haadmin [-ns <nameserviceId>]", *lines, GENERIC_USAGE]
+    return [USAGE, *lines, GENERIC_USAGE]
 
 
 def _usage_after(message: str | None = None) -> int:
@@ -502,13 +513,15 @@ def _usage_of(name: str, message: str) -> int:
     """The usage of one command, after what was wrong with its words."""
     said = f"{name[1:]}: {message}" if message.startswith("incorrect") else message
     words = f"{name} {COMMANDS[name].arguments}".strip()
-    return _complain(f"{said}\nUsage: haadmin [-ns <nameserviceId>] [{words}]")
+    return _complain(f"{said}\n{USAGE} [{words}]")
 
 
 def _help(words: Sequence[str]) -> int:
     if not words:
         print("\n".join(_usage_lines()))
         return 0
+    if len(words) > 1:
+        return _complain(f"{USAGE} [-help {HELP[0]}]")
     name = words[0] if words[0].startswith("-") else f"-{words[0]}"
     if name == "-help":
         arguments, text = HELP
@@ -534,8 +547,21 @@ def _text(error: HdfsdError) -> str:
 def _connection_text(address: Address, error: ConnectFailed) -> str:
     """As NetUtils.wrapException says it."""
     cause = str(error).removeprefix(f"{address}: ")
-    own = socket.gethostname()
+    if REFUSED in cause:
+        cause = (
+            f"java.net.ConnectException: {REFUSED}; For more details see: "
+            " http://wiki.apache.org/hadoop/ConnectionRefused"
+        )
     return (
-        f"Call From {own} to {host_name(address.host)}:{address.port} failed on connection"
-        f" exception: {cause}"
+        f"Call From {_own_host()} to {host_name(address.host)}:{address.port} failed on"
+        f" connection exception: {cause}"
     )
+
+
+def _own_host() -> str:
+    """As Java's InetAddress.getLocalHost prints itself."""
+    own = socket.gethostname()
+    try:
+        return f"{own}/{socket.gethostbyname(own)}"
+    except OSError:
+        return own

@@ -7,6 +7,7 @@ node active; if that fails and the other was not fenced, back again.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from hdfsd.base.errors import HdfsdError, HealthCheckFailed
 from hdfsd.base.nameservices import NameNodeAddresses
@@ -25,8 +26,16 @@ class FailoverFailed(HdfsdError):
 
 class ManualFailover:
     def __init__(
-        self, links: Links, fencer: Fencer, source: RequestSource, *, new_active_timeout_ms: int
+        self,
+        links: Links,
+        fencer: Fencer,
+        source: RequestSource,
+        *,
+        new_active_timeout_ms: int,
+        name: Callable[[NameNodeAddresses], str] = describe,
     ) -> None:
+        """`name`: what a NameNode is called in what is said."""
+        self._name = name
         self._links = links
         self._fencer = fencer
         self._source = source
@@ -48,11 +57,13 @@ class ManualFailover:
             try:
                 await self._fencer.force((new, Subject.TARGET), (old, Subject.SOURCE))
             except FencingFailed as error:
-                raise FailoverFailed(f"Unable to fence {describe(old)}. Fencing failed.") from error
+                raise FailoverFailed(
+                    f"Unable to fence {self._name(old)}. Fencing failed."
+                ) from error
         try:
             await self._make_active(new)
         except HdfsdError as error:
-            log.error("unable to make %s active: %s", describe(new), error)
+            log.error("unable to make %s active: %s", self._name(new), error)
             raise await self._failed(old, new, fenced=fence) from error
 
     async def _check(
@@ -65,13 +76,15 @@ class ManualFailover:
             try:
                 status = await service.status(deadline_ms=self._timeout_ms)
             except HdfsdError as error:
-                raise FailoverFailed(f"Unable to get service state for {describe(new)}") from error
+                raise FailoverFailed(
+                    f"Unable to get service state for {self._name(new)}"
+                ) from error
             if status.state is not ServiceState.STANDBY:
                 state = status.state.name.lower()
                 raise FailoverFailed(f"Can't failover to an {state} service")
             if not status.ready and not force_active:
                 raise FailoverFailed(
-                    f"{describe(new)} is not ready to become active: {status.not_ready_reason}"
+                    f"{self._name(new)} is not ready to become active: {status.not_ready_reason}"
                 )
             try:
                 await service.monitor_health(deadline_ms=self._timeout_ms)
@@ -95,11 +108,11 @@ class ManualFailover:
         self, old: NameNodeAddresses, new: NameNodeAddresses, *, fenced: bool
     ) -> FailoverFailed:
         """What to say; goes back first, unless the old active was fenced."""
-        message = f"Unable to failover to {describe(new)}"
+        message = f"Unable to failover to {self._name(new)}"
         if not fenced:
             try:
                 # The new one is fenced by force: it may still be on its way to become active.
                 await self.failover(new, old, force_fence=True, force_active=True)
             except FailoverFailed as error:
-                message += f". Failback to {describe(old)} failed ({error})"
+                message += f". Failback to {self._name(old)} failed ({error})"
         return FailoverFailed(message)

@@ -24,6 +24,10 @@ from hdfsd.cli.haadmin import COMMANDS, HaAdmin, main
 from hdfsd.failover.calls import RequestSource, ServiceStatus
 from hdfsd.failover.policy import ServiceState
 
+REFUSED = (
+    "java.net.ConnectException: Connection refused; For more details see: "
+    " http://wiki.apache.org/hadoop/ConnectionRefused"
+)
 PORTS = {8021: "nn1", 8022: "nn2"}
 
 
@@ -119,7 +123,7 @@ def test_states(cluster: Cluster, capsys: Said) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "active"
     assert lines[1].startswith(f"{'localhost:8021':<50} Failed to connect: Call From ")
-    assert lines[1].endswith("to localhost:8021 failed on connection exception: Connection refused")
+    assert f"to localhost:8021 failed on connection exception: {REFUSED}" in lines[1]
     assert lines[2] == f"{'localhost:8022':<50} {'standby':<10}"
 
 
@@ -289,4 +293,17 @@ def test_main_reads_the_configuration(tmp_path: Path, capsys: Said) -> None:
     }
     words = [word for key, value in keys.items() for word in ("-D", f"{key}={value}")]
     assert main(["--config", str(tmp_path), *words, "-getServiceState", "nn1"]) == 255
-    assert "failed on connection exception: Connection refused" in capsys.readouterr().err
+    assert f"failed on connection exception: {REFUSED}" in capsys.readouterr().err
+
+
+def test_a_controller_that_is_gone(automatic: Cluster, capsys: Said) -> None:
+    automatic.controller.error = ConnectFailed("127.0.0.1:8032: Connection refused")
+    assert automatic.run("-failover", "nn1", "nn2") == 255
+    said = capsys.readouterr().err
+    assert said.startswith("Operation failed: Call From ")
+    assert f"to localhost:8032 failed on connection exception: {REFUSED}" in said
+
+
+def test_explain_takes_no_arguments(cluster: Cluster, capsys: Said) -> None:
+    assert cluster.run("-explain", "nn1") == 255
+    assert "Usage: haadmin [-ns <nameserviceId>] [-explain [--json]]" in capsys.readouterr().err
