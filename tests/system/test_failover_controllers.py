@@ -224,6 +224,22 @@ def test_a_second_controller_of_the_same_node_is_told_why_not(pair: Pair) -> Non
     assert pair.state("nn1") == "active"
 
 
+def test_two_controllers_of_one_id_do_not_fight(pair: Pair) -> None:
+    """The second one has found a port of its own, as on another machine."""
+    (port,) = free_ports(1)
+    words = ("-D", "dfs.ha.namenode.id=nn1", "-D", f"dfs.ha.zkfc.port.ns1.nn1={port}")
+    pair.spawn("zkfc-second", "-m", "hdfsd.cli.main", "zkfc", *words)
+    warning = "a second controller with the same dfs.ha.namenode.id, which must be stopped"
+    pair.until("it says so", lambda: warning in pair.log_of("second"))
+    pair.send("zkfc-nn2", signal.SIGKILL)
+    assert pair.state("nn1") == "active"
+    pair.send("zkfc-nn1", signal.SIGKILL)
+    pair.until("it takes over", lambda: "now active" in pair.log_of("second"))
+    assert pair.state("nn1") == "active"
+    assert "the election wants" not in pair.log_of("second")
+    assert not pair.fenced.exists()
+
+
 METHODS = "dfs__ha__fencing__methods"
 
 

@@ -37,6 +37,10 @@ NAMESAKE = (
 class Acts(Protocol):
     """What the controller does for the election."""
 
+    def is_namesake(self, data: bytes) -> bool:
+        """Whether a lock names the local NameNode, whoever holds it."""
+        ...
+
     async def fence(self, data: bytes) -> str:
         """Fences the node that a breadcrumb names, and says how. Raises HdfsdError."""
         ...
@@ -231,7 +235,7 @@ class Candidate:
             return Event(Happening.LOCK_FREE, effect.ticket)
         if view.mine:
             return Event(Happening.LOCK_OURS, effect.ticket)
-        if self.elector.is_own(view.data):
+        if self._acts.is_namesake(view.data):
             return Event(Happening.LOCK_NAMESAKE, effect.ticket, NAMESAKE)
         return Event(Happening.LOCK_OTHERS, effect.ticket)
 

@@ -27,7 +27,7 @@ from hdfsd.failover.fencing import FenceAttempt, Fencer, FencingPlan, Means
 from hdfsd.failover.health import HealthState
 from hdfsd.failover.monitor import HealthMonitor
 from hdfsd.failover.policy import Action, Decision, Policy, ServiceState
-from hdfsd.failover.target import describe, encode, resolve
+from hdfsd.failover.target import decode, describe, encode, resolve
 from hdfsd.failover.timeline import Moment, Timeline
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.coordination import Coordination
@@ -223,10 +223,21 @@ class FailoverController:
 
     # What the election asks for (candidate.Acts).
 
+    def is_namesake(self, data: bytes) -> bool:
+        """By its id: controllers of one NameNode may have different ports of their own."""
+        try:
+            info = decode(data, "the lock")
+        except CorruptData:
+            return False
+        own = (self._local.nameservice, self._local.node_id)
+        return (info.nameserviceId, info.namenodeId) == own
+
     async def fence(self, data: bytes) -> str:
         """Fences the node that a breadcrumb names (ZKFailoverController.fenceOldActive)."""
         try:
             target = self._named_by(data)
+            if target == self._local:
+                return "it is this very NameNode, whose controller had another address then"
             log.info("%s was active before: fencing it", describe(target))
             self._timeline.name_cause(f"{describe(target)} was active before")
             return await self._fencer.fence(target)

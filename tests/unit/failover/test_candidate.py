@@ -14,7 +14,8 @@ World = Any
 
 
 class Acts:
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.done: list[str] = []
         self.failing: set[str] = set()
         self.slow_s = 0.0
@@ -24,6 +25,9 @@ class Acts:
         if what in self.failing:
             raise RemoteFault(f"{what} refused")
         self.done.append(what)
+
+    def is_namesake(self, data: bytes) -> bool:
+        return data == self.name.encode()
 
     async def fence(self, data: bytes) -> str:
         await self._do("fence")
@@ -37,7 +41,7 @@ class Acts:
 
 
 def candidate(world: World, name: str) -> tuple[Candidate, Acts]:
-    acts = Acts()
+    acts = Acts(name)
     made = Candidate(world.sessions[name], acts)
     world.tasks[name] = asyncio.get_running_loop().create_task(made.run())
     return made, acts
@@ -187,6 +191,7 @@ def test_a_lock_of_our_own_name_is_waited_for_and_nobody_is_demoted(world: World
     async def story() -> None:
         one, acts1 = candidate(world, "nn1")
         two, acts2 = candidate(world, "nn2")
+        acts2.name = "nn1"
         await asyncio.sleep(0)
         one.join(b"nn1")
         await world.until(lambda: one.state is State.ACTIVE)

@@ -13,6 +13,7 @@ from hdfsd.failover.calls import RequestSource
 from hdfsd.failover.candidate import ElectionFailed
 from hdfsd.failover.elector import State
 from hdfsd.failover.policy import ServiceState
+from hdfsd.failover.target import decode
 from hdfsd.failover.timeline import LOCK_FOUND_FREE
 from hdfsd.ports.coordination import Breadcrumb
 from hdfsd.ports.shell import ShellResult
@@ -401,5 +402,37 @@ def test_a_wall_clock_that_jumps_moves_nothing(world: World, jump_ms: int) -> No
         assert await world.until(lambda: world.active() == ["nn1"]) < 20
         told = await world.controllers["nn1"].explain()
         assert 0 <= told["failovers"][-1]["millis"] < 20
+
+    world.run(story())
+
+
+def test_a_breadcrumb_of_our_own_under_another_port_fences_nobody(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        crumb = world.ensemble.breadcrumb
+        info = decode(crumb.data, "x")
+        info.zkfcPort += 1
+        world.ensemble.breadcrumb = Breadcrumb(info.SerializeToString(), crumb.version)
+        await world.kill_controller("nn2")
+        world.sessions["nn1"].expire()
+        await world.until(lambda: world.controllers["nn1"].election is State.ACTIVE)
+        assert [order for order, _ in world.namenodes["nn1"].orders] == ["ACTIVE", "ACTIVE"]
+        assert world.shell.ran == []
+
+    world.run(story())
+
+
+def test_a_lock_with_garbage_is_somebody_elses(world: World) -> None:
+    async def story() -> None:
+        world.ensemble.holder = type(world.sessions["nn1"])(world.ensemble)
+        world.ensemble.content = b"\xff garbage"
+        await world.start_all()
+        await asyncio.sleep(10)
+        assert world.active() == []
+        told = await world.controllers["nn1"].explain()
+        assert told["election"]["state"] == "STANDBY"
+        assert "the lock" in told["lock"]["error"]
+        world.ensemble.free()
+        await world.until(lambda: len(world.active()) == 1)
 
     world.run(story())
