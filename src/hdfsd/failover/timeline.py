@@ -133,7 +133,7 @@ class Timeline:
             self._contending = (now, LOCK_FREED if changed else LOCK_FOUND_FREE)
         if turn.after is State.READING:
             began, cause = self._contending or (now, LOCK_FOUND_OURS)
-            self.begin(f"{self.wish}: {cause}" if self.wish else cause, began)
+            self.begin(self.wish or cause, began)
             self.wish = ""
         self.step(turn.happening.value, now, turn.detail)
         if self._current is None or turn.after in TAKING_OVER:

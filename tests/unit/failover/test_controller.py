@@ -345,9 +345,8 @@ def test_a_failover_that_was_asked_for_says_by_whom(world: World) -> None:
         await world.start_all()
         await world.controllers["nn2"].graceful_failover("eve")
         told = await world.controllers["nn2"].explain()
-        assert told["failovers"][0]["cause"].startswith(
-            "eve asked for a failover from NameNode at host1:8020: "
-        )
+        cause = "eve asked for a failover from NameNode at host1:8020"
+        assert told["failovers"][0]["cause"] == cause
         ceded = await world.controllers["nn1"].explain()
         assert "a test asks to cede for 10000 ms" in [news["what"] for news in ceded["news"]]
 
