@@ -25,7 +25,10 @@ CALL_S = 30.0
 class Writer:
     """mkdirs in a loop against whichever NameNode takes them."""
 
-    def __init__(self, addresses: Sequence[Address], first: Address) -> None:
+    def __init__(
+        self, addresses: Sequence[Address], first: Address, call_s: float = CALL_S
+    ) -> None:
+        self._call_s = call_s
         start = addresses.index(first)
         self._addresses = [*addresses[start:], *addresses[:start]]
         self._connection: Connection | None = None
@@ -43,7 +46,7 @@ class Writer:
         try:
             if self._connection is None:
                 self._connection = await Connection.open(self._addresses[0])
-            await self._connection.call(CLIENT_METHODS["mkdirs"], request, CALL_S)
+            await self._connection.call(CLIENT_METHODS["mkdirs"], request, self._call_s)
             self.acknowledged.append(monotonic())
         except (OSError, TimeoutError, Refused) as error:
             self.errors.append(f"{type(error).__name__}: {error}"[:200])
@@ -59,13 +62,17 @@ class Writer:
 
 
 async def outage_s(
-    addresses: Sequence[Address], active: Address, disturb: Callable[[], object]
+    addresses: Sequence[Address],
+    active: Address,
+    disturb: Callable[[], object],
+    call_s: float = CALL_S,
 ) -> float:
     """The longest time between two acknowledged writes, seconds, around a disturbance.
 
-    `disturb` runs in a thread of its own. Raises TimeoutError when writes don't come back.
+    `call_s`: how long a call is waited for before the other NameNode is tried. `disturb` runs in a
+    thread of its own. Raises TimeoutError when writes don't come back.
     """
-    writer = Writer(addresses, active)
+    writer = Writer(addresses, active, call_s)
     end = monotonic() + PATIENCE_S
     try:
         while len(writer.acknowledged) < BEFORE:
