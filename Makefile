@@ -8,11 +8,12 @@ READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 SEEDS ?= 1000
 FUZZ ?= 30
+COMPILED ?= .compiled
 DOCS := docs/COVERAGE.md
 
 export HDFSD_HADOOP_LIB ?= $(abspath $(HADOOP)/lib)
 
-.PHONY: help setup check test sim fuzz interop bench bench-journal demo docs lock clean
+.PHONY: help setup check test sim fuzz interop compiled test-compiled bench bench-journal demo docs lock clean
 
 help:
 	@echo "make demo     a cluster on this machine, its active NameNode killed, the file read back"
@@ -21,6 +22,7 @@ help:
 	@echo "make sim      SEEDS=$(SEEDS) seeds of the simulator"
 	@echo "make fuzz     FUZZ=$(FUZZ) seconds each: edits and journal requests, guided by coverage"
 	@echo "make interop  tests against Apache Hadoop itself (downloads its jars, needs Java)"
+	@echo "make compiled the cores as machine code in $(COMPILED): PYTHONPATH=$(COMPILED) hdfsd ..."
 	@echo "make bench    hdfsd and Apache Hadoop on this machine, as ratios (BENCH=--quick: one round)"
 	@echo "make bench-journal  the JournalNodes of both alone, under the same writers"
 	@echo "make docs     the generated pages under docs/"
@@ -55,6 +57,20 @@ interop: $(READY) $(HADOOP)/lib/.complete
 	scripts/need java default-jre-headless "Apache Hadoop"
 	$(PYTEST) -n auto --dist loadfile -m interop tests
 
+compiled: $(COMPILED)/.ready
+
+$(COMPILED)/.ready: $(READY) hatch_build.py pyproject.toml $(shell find src -name '*.py')
+	scripts/need cc gcc "compiled cores"
+	$(BIN)/python scripts/has_headers.py || scripts/need - python3-dev "compiled cores"
+	rm -rf $(COMPILED)
+	HDFSD_COMPILED=1 $(BIN)/python -m pip install -q --disable-pip-version-check --no-deps \
+	  --no-build-isolation --target $(COMPILED) .
+	@touch $@
+
+test-compiled: $(COMPILED)/.ready
+	HDFSD_COMPILED=1 PYTHONPATH=$(abspath $(COMPILED)) $(PYTEST) -q -n auto tests/style/test_compiled.py \
+	  $(addprefix tests/unit/,base wire editlog namespace blocks image rpc namenode standby) tests/golden
+
 $(HADOOP)/lib/.complete: tests/interop/pom.xml
 	scripts/need java default-jre-headless "Apache Hadoop"
 	scripts/need mvn maven "the download of Apache Hadoop's jars"
@@ -62,8 +78,8 @@ $(HADOOP)/lib/.complete: tests/interop/pom.xml
 	  -DoutputDirectory=$(abspath $(HADOOP)/lib)
 	@touch $@
 
-bench: $(READY) $(HADOOP)/lib/.complete
-	PYTHONPATH=tests/interop $(BIN)/python bench/run.py $(BENCH)
+bench: $(COMPILED)/.ready $(HADOOP)/lib/.complete
+	PYTHONPATH=$(abspath $(COMPILED)):tests/interop $(BIN)/python bench/run.py $(BENCH)
 
 bench-journal: $(READY) $(HADOOP)/lib/.complete
 	PYTHONPATH=tests/interop $(BIN)/python bench/journal.py $(BENCH)
