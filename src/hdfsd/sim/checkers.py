@@ -22,6 +22,7 @@ from hdfsd.editlog import codec, files
 from hdfsd.editlog.frames import FrameScanner, offset_of
 from hdfsd.editlog.ops import EditOp
 from hdfsd.editlog.segment import HEADER_BYTES
+from hdfsd.journal.journal import Caller
 from hdfsd.journal.node import JournalNode
 from hdfsd.journal.service import JournalService
 from hdfsd.namespace.apply import apply
@@ -177,9 +178,25 @@ class WitnessedService(JournalService):
     def _queue(
         self, method: str, journal_id: qjournal.JournalIdProto, request: Message, call: Call
     ) -> Deferred:
-        witness = _Witness(self._name, method, request, call, self._judge)
-        self._node.journal(journal_id.identifier).submit(method, request, witness)
+        self._submit(method, journal_id, request, call, call.caller.address)
         return DEFERRED
+
+    def again(
+        self, method: str, journal_id: qjournal.JournalIdProto, request: Message, caller: str
+    ) -> None:
+        """A request that was answered before arrives once more; nobody waits for its answer."""
+        self._submit(method, journal_id, request, _Nobody(), caller)
+
+    def _submit(
+        self,
+        method: str,
+        journal_id: qjournal.JournalIdProto,
+        request: Message,
+        call: Caller,
+        caller: str,
+    ) -> None:
+        witness = _Witness(self._name, method, request, call, caller, self._judge)
+        self._node.journal(journal_id.identifier).submit(method, request, witness)
 
     def get_journaled_edits(
         self, request: qjournal.GetJournaledEditsRequestProto, call: Call
@@ -195,22 +212,36 @@ class _Witness:
     """Stands between a journal and the call that it answers (journal.journal.Caller)."""
 
     def __init__(
-        self, journal: str, method: str, request: Message, call: Call, judge: Judge
+        self,
+        journal: str,
+        method: str,
+        request: Message,
+        call: Caller,
+        caller: str,
+        judge: Judge,
     ) -> None:
         self._journal = journal
         self._method = method
         self._request = request
         self._call = call
+        self._caller = caller
         self._judge = judge
 
     def reply(self, message: Message) -> None:
-        caller = self._call.caller.address
-        self._judge.answered(self._journal, self._method, self._request, caller)
+        self._judge.answered(self._journal, self._method, self._request, self._caller)
         self._call.reply(message)
 
     def fail(self, error: Exception) -> None:
         self._judge.failed(self._journal, self._method, error)
         self._call.fail(error)
+
+
+class _Nobody:
+    """Whoever sent the request has gone (journal.journal.Caller)."""
+
+    def reply(self, message: Message) -> None: ...
+
+    def fail(self, error: Exception) -> None: ...
 
 
 # --- what lies on the platters ---

@@ -1,7 +1,8 @@
 """Driver. A simulated disk (ports.disk): what was not made durable may be lost, torn or undone.
 
 What the system must survive here, and what this disk does for it: a killed process (its writes
-stay, the operation it waited for is done or not); a machine that loses power (each write after
+stay, the operation it waited for is done or not, or its new name is seen and not durable yet); a
+machine that loses power (each write after
 the last `sync` of its file is kept, lost or torn; each name made after the last `sync_dir` of its
 directory is kept or undone; the operation under way is done or not); slow and stalling syncs; a
 full disk; bytes that rot. A directory in which something was made durable is durable itself, as
@@ -65,6 +66,8 @@ class _File:
 class _Directory:
     entries: dict[str, _File | _Directory] = field(default_factory=dict)
     durable: dict[str, _File | _Directory] = field(default_factory=dict)
+    renamed: bool = False
+    """A rename is not durable yet: it is kept or undone as a whole, with all that came since."""
     mtime_ms: int = 0
 
 
@@ -77,6 +80,8 @@ class _Operation:
     apply: Callable[[], None]
     cut: Callable[[], None]
     """What is left of it when it is stopped in its middle."""
+    seen: Callable[[], None] | None
+    """What other processes see of it before it is durable; None: nothing yet."""
 
 
 class Platter:
@@ -105,7 +110,12 @@ class Platter:
     # -- operations that take time
 
     def submit(
-        self, lane: Lane, what: str, apply: Callable[[], None], cut: Callable[[], None]
+        self,
+        lane: Lane,
+        what: str,
+        apply: Callable[[], None],
+        cut: Callable[[], None],
+        seen: Callable[[], None] | None,
     ) -> asyncio.Future[None]:
         """Runs after those before it; goes on when its caller is cancelled."""
         loop, dice, faults = self.loop, self.dice, self.faults
@@ -115,7 +125,7 @@ class Platter:
         if dice.chance(faults.stall_chance):
             took_ms += dice.between(*faults.stall_ms)
         self._free_at_s = max(self._free_at_s, loop.time()) + took_ms / 1000
-        operation = _Operation(lane, loop.create_future(), apply, cut)
+        operation = _Operation(lane, loop.create_future(), apply, cut, seen)
         self._under_way.append(operation)
         context = loop.world.context
         loop.call_at(self._free_at_s, self._finish, operation, what, context=context)
@@ -140,7 +150,10 @@ class Platter:
         """What it was waiting for is done, or not, or half."""
         for operation in [o for o in self._under_way if o.lane is lane]:
             self._under_way.remove(operation)
-            _error_of(operation.apply if self.dice.chance(self.half_done) else operation.cut)
+            done = operation.apply if self.dice.chance(self.half_done) else operation.cut
+            if operation.seen is not None and self.dice.chance(self.half_done):
+                done = operation.seen
+            _error_of(done)
 
     def lose_power(self) -> None:
         for operation in self._under_way:
@@ -151,6 +164,12 @@ class Platter:
         self.used_bytes = sum(len(file.data) for file in _files(self.root))
 
     def _settle_directory(self, directory: _Directory) -> None:
+        if directory.renamed:
+            directory.renamed = False
+            if self.dice.chance(0.5):
+                directory.entries = dict(directory.durable)
+            else:
+                directory.durable = dict(directory.entries)
         for name in sorted({*directory.entries, *directory.durable}):
             seen, durable = directory.entries.get(name), directory.durable.get(name)
             kept = seen if seen is durable or self.dice.chance(0.5) else durable
@@ -217,6 +236,7 @@ class Platter:
             assert isinstance(below, _Directory)
             directory = below
         directory.durable = dict(directory.entries)
+        directory.renamed = False
 
     def take(self, count: int, path: str) -> None:
         """Room for so many bytes more (or fewer)."""
@@ -300,9 +320,13 @@ class SimDisk:
         return self.platter
 
     async def submit(
-        self, what: str, apply: Callable[[], None], cut: Callable[[], None] | None = None
+        self,
+        what: str,
+        apply: Callable[[], None],
+        cut: Callable[[], None] | None = None,
+        seen: Callable[[], None] | None = None,
     ) -> None:
-        await asyncio.shield(self.platter.submit(self.lane, what, apply, cut or _nothing))
+        await asyncio.shield(self.platter.submit(self.lane, what, apply, cut or _nothing, seen))
 
     # -- reading
 
@@ -400,18 +424,27 @@ class SimDisk:
     async def rename(self, source: str, target: str) -> None:
         platter = self.check(source)
 
-        def apply() -> None:
-            old, new = posixpath.dirname(source), posixpath.dirname(target)
+        old, new = posixpath.dirname(source), posixpath.dirname(target)
+
+        def move() -> None:
             leaving, entering = platter.directory(old), platter.directory(new)
             if posixpath.basename(source) not in leaving.entries:
                 raise _os_error(errno.ENOENT, source)
             platter.used_bytes -= _size(entering.entries.get(posixpath.basename(target)))
             node = leaving.entries.pop(posixpath.basename(source))
             entering.entries[posixpath.basename(target)] = node
+
+        def apply() -> None:
+            move()
             for directory in (new, old):
                 platter.make_durable(directory)
 
-        await self.submit(f"renames {source} to {target}", apply)
+        def seen() -> None:
+            move()
+            platter.directory(new).renamed = True
+
+        # Between two directories the journal of a file system has both names or none.
+        await self.submit(f"renames {source} to {target}", apply, seen=seen if old == new else None)
 
     async def remove(self, path: str) -> None:
         await self._remove(path, "removes")

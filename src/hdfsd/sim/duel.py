@@ -13,12 +13,13 @@ Besides what sim.swarm does to machines and network, aimed at the quorum journal
   same segment survive from several epochs;
 - one JournalNode's disk is full for a while; a bit flips in a finalized segment of one of them,
   that others have as well; wall clocks jump; connections are reset with requests under way, whose
-  answers come late or never.
+  answers come late or never, and what was answered arrives once more.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ from hdfsd.wire.messages import Message
 LIVENESS_S = 60
 TAKEOVER_S = 0.06
 """In which a writer that comes soon has recovered, unless something else happens to it."""
+REPEATABLE_MAX = 6
+"""Requests that a journal answered last, any of which may arrive again."""
 FAULT_CHANCES = (0.05, 0.2, 0.4)
 """Of each kind to occur in a seed at all; a seed draws one, as few faults let plans run to their
 end."""
@@ -54,6 +57,7 @@ FAULTS = (
     "full disk",
     "flip a bit",
     "clock jump",
+    "repeat",
 )
 TRAPPED = (
     "new_epoch",
@@ -105,7 +109,7 @@ def draw(dice: SimDice) -> Mix:
             pause_ms=dice.pick((1.0, 6.0)),
             takeover_ms=dice.pick((10.0, 40.0, 120.0)),
             restart_ms=dice.pick((3, 15, 50)),
-            read_ms=dice.pick((0.5, 5.0, 40.0)),
+            read_ms=dice.pick((1.5, 6.0, 40.0)),
             read_txns_max=dice.pick((1, 20)),
             cache_bytes=dice.pick((150, 1_000, 100_000)),
             preallocation_bytes=dice.pick((64, 300, 4096)),
@@ -205,6 +209,9 @@ class Duel:
         self._dice = dice
         self._traps: list[_Trap] = []
         self._healers: dict[Callable[[], None], None] = {}
+        self._answered: dict[str, deque[tuple[str, Message, str]]] = {
+            name: deque(maxlen=REPEATABLE_MAX) for name in JOURNALS
+        }
         self._stranding = False
         self._rages_until_s = 0.0
         self._off: Callable[[], None] | None = None
@@ -225,6 +232,7 @@ class Duel:
             "full disk": self._fill_disk,
             "flip a bit": self._flip_a_bit,
             "clock jump": self._jump,
+            "repeat": self._repeat,
         }
 
     async def story(self) -> None:
@@ -348,6 +356,7 @@ class Duel:
 
     def _answering(self, journal: str, method: str, request: Message, caller: str) -> None:
         """A journal is about to say yes."""
+        self._answered[journal].append((method, request, caller))
         for trap in list(self._traps):
             if trap.method != method or trap.journal not in ("", journal):
                 continue
@@ -487,6 +496,21 @@ class Duel:
                 fabric.mend(near, far)
 
         return mend
+
+    def _repeat(self) -> None:
+        """What was answered arrives again, from a connection that was lost; maybe after a restart.
+
+        Our writer sends nothing twice; another one's library may.
+        """
+        name = self._dice.pick(JOURNALS)
+        if not self._answered[name]:
+            return
+        again = self._dice.pick(self._answered[name])
+        delay_ms = 0.0
+        if self._dice.chance(0.5):
+            self.journals.kill(name)
+            delay_ms = self.mix.habits.restart_ms + 10
+        self._later(delay_ms, self.journals.repeat, name, *again)
 
     def _fill_disk(self) -> None:
         platter = self.journals.machines[JOURNALS[0]].platter

@@ -30,6 +30,7 @@ from hdfsd.sim.clock import EPOCH_MS
 from hdfsd.sim.dice import SimDice
 from hdfsd.sim.world import Machine, Process, World
 from hdfsd.web.edits_transfer import EditsTransfer
+from hdfsd.wire.messages import Message, qjournal
 
 JOURNALS = ("jn1", "jn2", "jn3")
 WRITERS = ("nn1", "nn2")
@@ -112,6 +113,8 @@ class Journals:
         self.record = Record()
         self.machines: dict[str, Machine] = {}
         self.running: dict[str, Process | None] = {}
+        self.services: dict[str, WitnessedService] = {}
+        """Of the newest life of each JournalNode."""
         self.resting = False
         """Writers and readers that end are not started again."""
         self._may_run: dict[str, asyncio.Event] = {}
@@ -147,7 +150,8 @@ class Journals:
         name = process.machine.name
 
         def make_service(node: JournalNode) -> JournalService:
-            return WitnessedService(node, name, self.judge)
+            self.services[name] = WitnessedService(node, name, self.judge)
+            return self.services[name]
 
         server = JournalNodeServer(
             self._settings[name],
@@ -295,6 +299,19 @@ class Journals:
         process = self.running[name]
         if process is not None:
             process.kill()
+
+    def repeat(self, name: str, method: str, request: Message, caller: str) -> None:
+        """A request reaches a JournalNode once more; it is lost when nobody runs there."""
+        process = self.running[name]
+        if process is not None and process.running and name in self.services:
+            again, journal_id = (
+                self.services[name].again,
+                qjournal.JournalIdProto(identifier=JOURNAL_ID),
+            )
+            self.world.loop.note(f"{method} arrives at {name} once more")
+            self.world.loop.call_soon(
+                again, method, journal_id, request, caller, context=process.lane.context
+            )
 
     def power_off(self, name: str) -> bool:
         """False when it is off already."""

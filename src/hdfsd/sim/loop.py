@@ -164,17 +164,19 @@ class SimLoop(asyncio.BaseEventLoop):
         raise AssertionError("a simulated loop has no selector")
 
     def _run_once(self) -> None:
-        runnable = [lane for lane in self.lanes if lane.ready and not lane.paused]
-        if not runnable:
-            self._advance()
-            return
-        lane = runnable[self._dice.below(len(runnable))] if len(runnable) > 1 else runnable[0]
-        handle = lane.ready.popleft()
-        self._steps += 1
-        if self._steps > STEPS_MAX:
-            raise NothingLeft(f"{STEPS_MAX} callbacks, and time stands at {self._now_s} s")
-        if not handle.cancelled():
-            handle._run()
+        """Callbacks until somebody stops the loop: BaseEventLoop looks after each call of this."""
+        while not self._stopping:  # type: ignore[attr-defined]
+            runnable = [lane for lane in self.lanes if lane.ready and not lane.paused]
+            if not runnable:
+                self._advance()
+                continue
+            lane = runnable[self._dice.below(len(runnable))] if len(runnable) > 1 else runnable[0]
+            handle = lane.ready.popleft()
+            self._steps += 1
+            if self._steps > STEPS_MAX:
+                raise NothingLeft(f"{STEPS_MAX} callbacks, and time stands at {self._now_s} s")
+            if not handle.cancelled():
+                handle._run()
 
     def _advance(self) -> None:
         """Moves time to the next timer and makes ready whatever is due then."""
