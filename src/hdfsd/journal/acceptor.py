@@ -397,7 +397,7 @@ class Acceptor:
         self._check_request(request.reqInfo, effects)
         first = TxId(request.txid)
         self._abort(effects)
-        self._check_startable(first)
+        self._check_startable(first, request.reqInfo.epoch)
         # Nobody starts a segment whose recovery could still succeed.
         self._drop_accepted(first, effects)
         effects.append(OpenSegment(first, request.layoutVersion))
@@ -821,7 +821,7 @@ class Acceptor:
             effects.append(CloseSegment(self.open_first, trim=False))
             self.open_first = None
 
-    def _check_startable(self, first: TxId) -> None:
+    def _check_startable(self, first: TxId, epoch: int) -> None:
         existing = self.state.segments.get(first)
         if existing is None:
             return
@@ -835,6 +835,12 @@ class Acceptor:
             raise IllegalState(
                 f"The log file {self._draw(existing)} seems to contain valid transactions"
                 f" ; journal id: {self.journal_id}"
+            )
+        # This very writer began the segment before, and its transaction may be acknowledged: the
+        # request has come twice, and a restart in between has forgotten its serial number.
+        if existing.last_txid is not None and epoch == self.state.writer_epoch:
+            raise self._out_of_sync(
+                f"The log file {self._draw(existing)} was written in epoch {epoch} already"
             )
 
     def _check_written_end(self, first: TxId, last: TxId, effects: list[Effect]) -> None:

@@ -105,6 +105,7 @@ class JournalStore:
         siblings = self._directories().present
         if not self._disk.is_dir(self.current):
             return JournalState(siblings=siblings)
+        await self._make_names_durable()
         names = self._disk.list(self.current)
         if layout.VERSION not in names:
             return JournalState(
@@ -196,6 +197,15 @@ class JournalStore:
                 found[file.first_txid] = Segment(file.first_txid, last, False)
         return found
 
+    async def _make_names_durable(self) -> None:
+        """What was renamed by a process that did not live to sync it may lose its new name.
+
+        A segment that we call finalized must stay so: what was accepted for it is forgotten (J3).
+        """
+        for directory in (self.current, f"{self.current}/{layout.PAXOS}"):
+            if self._disk.is_dir(directory):
+                await self._disk.sync_dir(directory)
+
     async def _make_durable(self, first_txid: TxId) -> None:
         """What the process before wrote and did not live to sync is only in the machine's memory.
 
@@ -204,7 +214,6 @@ class JournalStore:
         file = self._disk.open(self._inprogress_path(first_txid))
         try:
             await file.sync()
-            await self._disk.sync_dir(self.current)
         finally:
             file.close()
 

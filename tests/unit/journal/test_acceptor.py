@@ -359,7 +359,7 @@ def test_starting_a_segment() -> None:
 
 
 def test_what_was_durable_in_a_segment_that_is_started_anew_is_so_no_more() -> None:
-    journal = acceptor(Segment(TxId(1), TxId(1), False), promised=2, writer=2)
+    journal = acceptor(Segment(TxId(1), TxId(1), False), promised=2, writer=1)
     writer = Writer(journal, 2)
     writer.send("start_log_segment", txid=1, layoutVersion=-67)
     assert journal.durable_txid == 0
@@ -408,7 +408,7 @@ def test_frames_of_a_layout_without_lengths_are_not_looked_at() -> None:
 
 def test_a_segment_with_transactions_is_not_started_anew() -> None:
     journal = acceptor(segment(1, 5, finalized=True), segment(6, 7), segment(20, 20))
-    writer = Writer(journal, 1)
+    writer = Writer(journal, 2)
     refused(
         writer.send("start_log_segment", txid=1),
         IllegalState,
@@ -422,6 +422,17 @@ def test_a_segment_with_transactions_is_not_started_anew() -> None:
         "inProgress=true,hasCorruptHeader=false) seems to contain valid transactions",
     )
     replied(writer.send("start_log_segment", txid=20))
+
+
+def test_a_start_that_comes_again_after_a_restart_takes_nothing_away() -> None:
+    """A restart forgets the serial numbers of requests; this one's transaction was acknowledged."""
+    writer = Writer(acceptor(segment(20, 20), promised=2, writer=2), 2)
+    refused(
+        writer.send("start_log_segment", txid=20),
+        JournalOutOfSync,
+        "inProgress=true,hasCorruptHeader=false) was written in epoch 2 already",
+    )
+    assert writer.journal.state.segments[TxId(20)] == segment(20, 20)
 
 
 def test_finalizing_what_was_written() -> None:

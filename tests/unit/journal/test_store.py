@@ -225,6 +225,41 @@ def test_what_is_loaded_is_durable() -> None:
     assert found == [3, 3]
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_names_that_are_loaded_are_durable(seed: int) -> None:
+    """A process dies between a rename and the sync of its directory: so must the new name."""
+    world = World(f"seed {seed}")
+    machine = world.add_machine("jn1")
+    machine.platter.half_done = 1.0
+    found: list[Any] = []
+
+    def store(process: Process) -> JournalStore:
+        http: Any = Peer()
+        return JournalStore("/ns", disk=process.disk, http=http, clock=process.clock)
+
+    async def write(process: Process) -> None:
+        writer = store(process)
+        await writer.execute(Format(STORAGE))
+        await writer.execute(OpenSegment(TxId(1), -67))
+        writer.append(append(1, 3))
+        await writer.sync()
+        world.loop.call_soon(process.kill, context=world.loop.world.context)
+        await writer.execute(FinalizeSegment(TxId(1), TxId(3)))
+
+    async def load(process: Process) -> None:
+        found.append((await store(process).load()).segments[TxId(1)])
+
+    async def story() -> None:
+        for main in (write, load):
+            await machine.start("journalnode", main).ended
+        machine.power_off()
+        machine.power_on()
+        await machine.start("journalnode", load).ended
+
+    world.run(story())
+    assert found == [Segment(TxId(1), TxId(3), True)] * 2
+
+
 def test_an_empty_segment_is_overwritten_or_set_aside(tmp_path: Path) -> None:
     async def story() -> None:
         rig = Rig(tmp_path)
