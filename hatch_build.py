@@ -59,9 +59,7 @@ def compile_here(root: pathlib.Path) -> None:
     listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["hdfsd"]["compiled"]
     paths = [f"{name.replace('.', '/')}.py" for name in listed]
     options = ["--config-file", str(root / "pyproject.toml")]
-    modules = mypycify(
-        [*options, *paths], opt_level="2", debug_level="0", group_name="hdfsd_cores"
-    )
+    modules = mypycify([*options, *paths], opt_level="2", debug_level="0", group_name="hdfsd_cores")
     arguments = ["-q", "build_ext", "--inplace", "--parallel", "2"]
     setup(name="hdfsd-cores", ext_modules=modules, script_args=arguments)
 

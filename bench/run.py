@@ -29,6 +29,7 @@ from typing import Any
 import hadoop
 
 import million
+from hdfsd.namespace import tree
 from clusters import Cluster, HadoopCluster, HdfsdCluster
 from load import BASE
 from outage import outage_s
@@ -212,7 +213,8 @@ def facts() -> dict[str, str]:
         "machine": f"{os.cpu_count()} cores ({model[1] if model else platform.machine()}),"
         f" {memory_kib / (1 << 20):.0f} GiB, Linux {platform.release().partition('-')[0]}",
         "hdfsd": f"{version('hdfsd')} ({_output('git', '-C', str(ROOT), 'describe', '--always')}),"
-        f" Python {platform.python_version()}, protobuf {version('protobuf')}",
+        f" Python {platform.python_version()}, protobuf {version('protobuf')}, "
+        + ("compiled cores" if tree.__file__.endswith(".so") else "from source"),
         "Hadoop": f"{_hadoop_version()}, {_output('java', '-version')}, heap limit 1 GiB a daemon",
         "hdfs-native": version("hdfs-native"),
     }
