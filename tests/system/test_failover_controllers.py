@@ -398,6 +398,39 @@ def test_secrets_of_the_znodes_come_from_files(tmp_path: Path, zookeeper: Any) -
         assert pair.state("nn1") == "active"
 
 
+@pytest.mark.zookeeper
+def test_garbage_in_the_znodes(tmp_path: Path, zookeeper: Any) -> None:
+    """A lock of somebody's hand is a lock; a breadcrumb of somebody's hand names nobody."""
+    client = KazooClient(zookeeper.quorum)
+    client.start()
+    try:
+        with started(tmp_path, **in_zookeeper(zookeeper, "/garbage")) as pair:
+            # Its owner sees at once that the lock is gone, and may come first.
+            pair.send("zkfc-nn1", signal.SIGKILL)
+            pair.send("zkfc-nn2", signal.SIGKILL)
+            parent = "/garbage/ns1"
+            pair.until("the sessions are over", lambda: lock_of(client, parent) is None)
+            client.create(f"{parent}/ActiveStandbyElectorLock", b"\xff garbage")
+            client.set(f"{parent}/ActiveBreadCrumb", b"\xff garbage")
+            pair.start_controller("nn2")
+            pair.until("nn2 takes part again", lambda: pair.log_of("nn2").count("now standby") == 2)
+            assert pair.state("nn2") == "standby"
+            told = pair.explain()["namenodes"][1]["controller"]
+            assert "the lock: no ActiveNodeInfo" in told["lock"]["error"]
+            client.delete(f"{parent}/ActiveStandbyElectorLock")
+            pair.until("it says so", lambda: "can say whom to fence" in pair.log_of("nn2"))
+            assert (pair.state("nn1"), pair.state("nn2")) == ("active", "standby")
+            client.delete(f"{parent}/ActiveBreadCrumb")
+            pair.until_state("nn2", "active")
+    finally:
+        client.stop()
+        client.close()
+
+
+def lock_of(client: KazooClient, parent: str) -> object:
+    return client.exists(f"{parent}/ActiveStandbyElectorLock")
+
+
 DIGEST = "Rqc/eU/YLg4bkzNvY5214ox3UMs="
 
 

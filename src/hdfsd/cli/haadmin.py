@@ -30,7 +30,6 @@ from hdfsd.base.errors import (
 from hdfsd.base.ids import Address
 from hdfsd.base.nameservices import NameNodeAddresses, namenode, namenode_ids
 from hdfsd.base.settings import fencing_methods
-from hdfsd.cli.haadmin_explain import Explainer, explanation, lines_of, timing_of
 from hdfsd.failover.calls import HaService, Links, RequestSource, RpcLinks, ServiceStatus
 from hdfsd.failover.fence_methods import parse_methods
 from hdfsd.failover.fencing import Fencer, FencingPlan, Means
@@ -220,6 +219,9 @@ class HaAdmin:
 
     async def explain(self, words: Words) -> int:
         """Ours alone: Hadoop's tool has nothing like it."""
+        # Here, since it brings an HTTP client, which no other command waits for.
+        from hdfsd.cli.haadmin_explain import Explainer, explanation, lines_of, timing_of
+
         if words.rest:
             return _usage_of("-explain", "incorrect number of arguments")
         targets = [self._target(node_id) for node_id in self._node_ids()]
