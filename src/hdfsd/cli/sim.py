@@ -8,6 +8,7 @@ latter at every call and at every pair of calls.
 from __future__ import annotations
 
 import argparse
+import gc
 import logging
 import multiprocessing
 import sys
@@ -21,6 +22,7 @@ from hdfsd.sim import duel, every_call, swarm
 from hdfsd.sim.loop import current_lane
 from hdfsd.sim.world import World
 
+BRIEF_SEEDS_MIN = 1_000
 Result = swarm.Result | duel.Result
 WORLDS: dict[str, Callable[..., Result]] = {"cluster": swarm.run_seed, "journal": duel.run_seed}
 
@@ -41,11 +43,25 @@ def main(arguments: Sequence[str]) -> int:
     seeds = range(options.seed, options.seed + options.seeds)
     work = [(options.world, seed) for seed in seeds]
     if len(seeds) == 1 and not options.pairs:
-        return _report(options.world, seeds, iter([_quietly(work[0])]))
-    with multiprocessing.Pool(options.jobs) as pool:
+        _silence()
+        return _report(options.world, seeds, map(_run, work))
+    with multiprocessing.Pool(options.jobs, initializer=_begin) as pool:
         if options.pairs:
             return _pairs(pool)
-        return _report(options.world, seeds, pool.imap(_quietly, work, chunksize=4))
+        results = pool.imap(_run, work, chunksize=4)
+        return _report(options.world, seeds, results, every=_brief(len(seeds)))
+
+
+def _brief(count: int) -> int:
+    """A line per seed while somebody can read them, else one for so many."""
+    return 1 if count <= BRIEF_SEEDS_MIN else BRIEF_SEEDS_MIN
+
+
+def _begin() -> None:
+    """A process of the pool."""
+    # What is imported is never garbage: collections between the runs need not look at it.
+    gc.freeze()
+    _silence()
 
 
 def _silence() -> None:
@@ -54,14 +70,12 @@ def _silence() -> None:
     warnings.filterwarnings("ignore", message="coroutine .* was never awaited")
 
 
-def _quietly(work: tuple[str, int]) -> Result:
-    _silence()
+def _run(work: tuple[str, int]) -> Result:
     world, seed = work
     return WORLDS[world](seed)
 
 
 def _broken(places: Sequence[every_call.Place]) -> every_call.Result:
-    _silence()
     return every_call.run(places)
 
 
@@ -75,7 +89,7 @@ def _pairs(pool: Pool) -> int:
         if result.failure:
             failed += 1
             print(f"{' and '.join(map(str, result.places))} FAILED: {result.failure}")
-        if done % 5_000 == 0:
+        if done % BRIEF_SEEDS_MIN == 0:
             print(f"{done} of {len(every)}, {time.monotonic() - began_s:.0f} s")
         sys.stdout.flush()
     took_s = time.monotonic() - began_s
@@ -83,20 +97,21 @@ def _pairs(pool: Pool) -> int:
     return 1 if failed else 0
 
 
-def _report(world: str, seeds: Sequence[int], results: Iterator[Result]) -> int:
-    """A line per seed with its digest; what failed comes with the way to see it again."""
+def _report(world: str, seeds: Sequence[int], results: Iterator[Result], *, every: int = 1) -> int:
+    """Seeds with their digests; what failed comes with the way to see it again."""
     began_s, failed = time.monotonic(), []
-    for result in results:
+    for done, result in enumerate(results, start=1):
         if result.failure:
             failed.append(result.seed)
             print(f"seed {result.seed} FAILED {result.digest}: {result.failure}")
             print(f"  {result.mix}\n  again, as a story: {_command(world, result.seed)}")
-        else:
+        elif done % every == 0:
             told = f"{result.told()}, {result.virtual_ms} ms"
             print(f"seed {result.seed} holds {result.digest} ({told})")
         sys.stdout.flush()
-    rate = len(seeds) / (time.monotonic() - began_s)
-    print(f"{len(seeds) - len(failed)} of {len(seeds)} seeds hold, {rate:.1f} a second")
+    took_s = time.monotonic() - began_s
+    held = f"{len(seeds) - len(failed)} of {len(seeds)} seeds hold"
+    print(f"{held}, {took_s:.0f} s, {len(seeds) / took_s:.1f} a second")
     return 1 if failed else 0
 
 

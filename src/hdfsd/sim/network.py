@@ -309,8 +309,12 @@ def _join(
 
 def _reset(near: SimTransport, far: SimTransport) -> None:
     """Both ends lose the connection, and what is under way is lost."""
-    if near.is_closing() or far.is_closing():
-        return
+    if not near.is_closing() and not far.is_closing():
+        _cut_short(near, far)
+
+
+def _cut_short(near: SimTransport, far: SimTransport) -> None:
+    """The same, also when one end has closed and what it sent is still under way."""
     near.fabric.loop.note(f"reset {near.host.name} -> {far.host.name}")
     for end in (near, far):
         end.drop(errno.ECONNRESET)
@@ -354,7 +358,7 @@ class _Pipe:
             elif self._may_arrive():
                 self.receiver.arrive(item)
             else:
-                _reset(self.sender, self.receiver)
+                _cut_short(self.sender, self.receiver)
 
     def _may_arrive(self) -> bool:
         asked = self.fabric.on_arrival

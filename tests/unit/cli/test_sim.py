@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from hdfsd.cli import sim
+from hdfsd.sim.every_call import Place
+from hdfsd.sim.every_call import Result as Broken
 from hdfsd.sim.swarm import Result
 from hdfsd.sim.workload import Counts
 from hdfsd.sim.world import World
@@ -27,13 +30,13 @@ def _result(seed: int, failure: str) -> Result:
     return Result(seed, f"d{seed}", "faults: cut", failure, Counts(known=7), 1234, 3, ("a line",))
 
 
-def run_with(patch: pytest.MonkeyPatch, failure: str) -> None:
+def run_with(patch: pytest.MonkeyPatch, failure: str, name: str = "cluster") -> None:
     def run_seed(seed: int, *, watch: Callable[[World], None] | None = None) -> Result:
         if watch is not None:
             watch(World("1"))
         return _result(seed, failure)
 
-    patch.setattr(sim, "run_seed", run_seed)
+    patch.setitem(sim.WORLDS, name, run_seed)
 
 
 def test_a_seed_that_holds(
@@ -71,3 +74,41 @@ def test_several_seeds_in_two_processes(capsys: pytest.CaptureFixture[str]) -> N
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in lines[:2]] == ["3", "4"]
     assert lines[2].startswith("2 of 2 seeds hold")
+
+
+def test_the_journal_world_and_how_to_see_a_seed_of_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_with(monkeypatch, "P3: differ", "journal")
+    assert sim.main(["--world", "journal", "--seed", "5"]) == 1
+    assert "hdfsd sim --world journal --seed 5 --trace" in capsys.readouterr().out
+
+
+def test_many_seeds_are_told_in_brief(capsys: pytest.CaptureFixture[str]) -> None:
+    results = [_result(seed, "P1: lost" if seed == 3 else "") for seed in range(6)]
+    assert sim._report("cluster", range(6), iter(results), every=4) == 1
+    told = [line.partition(" d")[0] for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in told if line.startswith("seed ")] == ["seed 3 FAILED"]
+    results[3] = _result(3, "")
+    assert sim._report("cluster", range(6), iter(results), every=4) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line.partition(" holds")[0] for line in told[:-1]] == ["seed 3"]
+
+
+@pytest.mark.parametrize("failure", ["", "P1: lost"])
+def test_faults_alone_and_in_pairs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], failure: str
+) -> None:
+    places = [Place("jn1", "power before", 3), Place("jn2", "lose answer", 7)]
+    monkeypatch.setattr(sim.every_call, "singles", lambda: places)
+    monkeypatch.setattr(
+        sim.every_call,
+        "run",
+        lambda chosen: Broken(tuple(chosen), failure if len(chosen) == 2 else "", Counter()),
+    )
+    assert sim.main(["--pairs"]) == (1 if failure else 0)
+    out = capsys.readouterr().out
+    assert ("power before 3 of jn1 and lose answer 7 of jn2 FAILED: P1: lost" in out) == bool(
+        failure
+    )
+    assert f"2 faults and 1 pairs: {len(failure) // 8} fail" in out

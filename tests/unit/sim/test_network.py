@@ -349,6 +349,27 @@ def test_connections_are_reset_by_themselves_when_asked_for(seed: str) -> None:
     play(story, seed, reset_mean_ms=10_000)
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_bytes_that_may_not_arrive_reset_even_what_one_end_has_closed(seed: str) -> None:
+    asked: list[tuple[str, str]] = []
+
+    def may_arrive(sender: str, receiver: str) -> bool:
+        asked.append((sender, receiver))
+        return len(asked) > 1
+
+    async def story(pair: Pair) -> None:
+        near, far = await pair.join()
+        pair.world.fabric.on_arrival = may_arrive
+        for piece in (b"head", b"body", b"end"):
+            far.transport.write(piece)
+        far.transport.close()
+        assert isinstance(await near.lost, ConnectionResetError)
+        assert near.received == b""
+        assert asked == [("server", "client")]
+
+    play(story, seed)
+
+
 # -- processes and machines
 
 
