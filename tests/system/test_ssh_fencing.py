@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from controller_pair import started
 from hadoop import free_ports
 
 from hdfsd.base.errors import ConfigError, ConnectFailed
@@ -307,3 +308,20 @@ def test_what_goes_wrong_is_told_apart(sshd: SshServer) -> None:
         asyncio.run(connect(str(sshd.keys["locked"])))
     with pytest.raises(ConnectFailed):
         asyncio.run(connect(str(sshd.keys["stranger"])))
+
+
+def test_a_frozen_namenode_is_replaced_by_way_of_ssh(sshd: SshServer, tmp_path: Path) -> None:
+    """Controllers as processes; the frozen one does not wake up as a second active."""
+    changes = {
+        "dfs__ha__fencing__methods": f"sshfence({getpass.getuser()}:{sshd.port})",
+        "dfs__ha__fencing__ssh__private-key-files": str(sshd.keys["friend"]),
+    }
+    with started(tmp_path, **changes) as pair:
+        pair.send("nn1", signal.SIGSTOP)
+        pair.until_state("nn2", "active")
+        assert pair.processes.pop("nn1").wait(30) == -signal.SIGKILL
+        steps = pair.explain()["failovers"][-1]["steps"]
+        fencing = {s["step"]: s["detail"] for s in steps if s["step"].startswith("fencing of")}
+        asked, by_ssh = fencing.values()
+        assert asked.startswith("it did not work: ")
+        assert by_ssh.startswith("done: the process that had the port was killed")
