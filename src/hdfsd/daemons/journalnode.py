@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hdfsd.base.errors import ConfigError
 from hdfsd.base.settings import JournalNodeSettings
 from hdfsd.daemons.world import World, run_daemon
+from hdfsd.io.disk import RealDisk
 from hdfsd.io.memory import return_large_blocks
 from hdfsd.io.site import configuration_of, current_user, is_local_host
 from hdfsd.journal.server import JournalNodeServer
@@ -43,4 +44,5 @@ def main(arguments: Sequence[str]) -> int:
     if rest:
         raise ConfigError(f"journalnode takes no argument {rest[0]!r}")
     settings = JournalNodeSettings.from_configuration(conf)
-    return run_daemon(lambda: serve(settings, World()))
+    world = World(disk=RealDisk(quick_syncs_in_line=True))
+    return run_daemon(lambda: serve(settings, world))

@@ -1,7 +1,8 @@
 """Adapter. Files of the operating system (ports.disk).
 
 Whatever waits for the platter runs in a worker thread of this disk, in the order it was asked
-for; the event loop goes on meanwhile.
+for; the event loop goes on meanwhile. A daemon that does little but sync may have quick syncs done
+in line: on a good disk they take less time than a thread takes to be woken and to wake the loop.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import socket
 from collections.abc import Callable
 from functools import partial
+from time import perf_counter
 from typing import TypeVar
 
 from hdfsd.base.errors import StorageError
@@ -23,16 +25,38 @@ T = TypeVar("T")
 
 LOCK_NAME = "in_use.lock"
 LOCK_TEXT_BYTES_MAX = 512
+QUICK_S = 0.001
+"""A sync that holds the loop no longer than a large request does."""
+QUICK_IN_A_ROW = 16
+"""So many quick ones, and the next is expected to be quick as well."""
+
+
+class SyncPace:
+    """Whether the next sync is done in line: one that is slow sends those behind it to the thread
+    until the disk is quick again."""
+
+    def __init__(self, *, in_line: bool) -> None:
+        self._allowed = in_line
+        self._quick_in_a_row = 0
+
+    @property
+    def in_line(self) -> bool:
+        return self._quick_in_a_row >= QUICK_IN_A_ROW and self._allowed
+
+    def note(self, seconds: float) -> None:
+        """A sync took so long."""
+        self._quick_in_a_row = self._quick_in_a_row + 1 if seconds <= QUICK_S else 0
 
 
 class RealFile:
     """An open file (ports.disk.AppendFile)."""
 
-    def __init__(self, path: str, descriptor: int, worker: Worker) -> None:
+    def __init__(self, path: str, descriptor: int, worker: Worker, pace: SyncPace) -> None:
         self.path = path
         self._descriptor = descriptor
-        self._fdatasync = partial(os.fdatasync, descriptor)
+        self._timed_sync = partial(_timed_sync, descriptor)
         self._worker = worker
+        self._pace = pace
         self._syncs = 0
         self._closed = False
 
@@ -56,9 +80,12 @@ class RealFile:
 
     async def sync(self) -> None:
         assert not self._closed, f"{self.path} is closed"
-        self._syncs += 1
         try:
-            await self._worker.run(self._fdatasync, self._synced)
+            if self._pace.in_line and not self._syncs:
+                self._pace.note(self._timed_sync())
+                return
+            self._syncs += 1
+            self._pace.note(await self._worker.run(self._timed_sync, self._synced))
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.path) from error
 
@@ -98,8 +125,9 @@ class RealLock:
 class RealDisk:
     """The machine's file system, with one worker thread for what makes things durable."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quick_syncs_in_line: bool = False) -> None:
         self._worker = Worker("disk")
+        self._pace = SyncPace(in_line=quick_syncs_in_line)
         self._locks: dict[str, None] = {}
 
     def exists(self, path: str) -> bool:
@@ -138,7 +166,8 @@ class RealDisk:
         return self._open(path, os.O_RDWR)
 
     def _open(self, path: str, flags: int) -> RealFile:
-        return RealFile(path, os.open(path, flags | os.O_CLOEXEC, 0o644), self._worker)
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
+        return RealFile(path, descriptor, self._worker, self._pace)
 
     def link(self, source: str, target: str) -> None:
         os.link(source, target)
@@ -188,6 +217,12 @@ class RealDisk:
     async def _run(self, work: Callable[[], T]) -> T:
         """Runs it in the worker thread; goes on there even when the caller is cancelled."""
         return await self._worker.run(work)
+
+
+def _timed_sync(descriptor: int) -> float:
+    begun_s = perf_counter()
+    os.fdatasync(descriptor)
+    return perf_counter() - begun_s
 
 
 def _write_atomic(path: str, data: bytes) -> None:

@@ -43,6 +43,7 @@ TAILING_OFF = (
     " RPC. Please enable it via dfs.ha.tail-edits.in-progress"
 )
 
+ANSWERS = (Reply, Refuse)
 REPLACING = ("format", "discard_segments")
 """Requests after which the newest transactions are others."""
 
@@ -141,7 +142,7 @@ class Journal:
         """Queues a request (a key of acceptor.REQUESTS); the caller is answered when it is done."""
         self._queue.append((method, request, caller))
         if self._worker is None:
-            self._worker = asyncio.ensure_future(self._work())
+            self._worker = asyncio.get_running_loop().create_task(self._work())
 
     async def perform(self, method: str, request: Request) -> None:
         """A request of this process, in the same queue. Raises what a caller would be told."""
@@ -175,7 +176,7 @@ class Journal:
     async def _work(self) -> None:
         try:
             while self._queue:
-                if not await self._reopen():
+                if self._acceptor is None and not await self._reopen():
                     continue
                 if self._queue[0][0] == "journal":
                     await self._append_group()
@@ -187,8 +188,6 @@ class Journal:
 
     async def _reopen(self) -> bool:
         """Whether the journal is open; if it can't be, the first request is answered with why."""
-        if self._acceptor is not None:
-            return True
         try:
             await self.open()
         except (HdfsdError, OSError) as error:
@@ -203,7 +202,7 @@ class Journal:
             self.acceptor.source_is_us = self.is_own_url(request.fromURL)
         try:
             for effect in self.acceptor.step(method, request):
-                if isinstance(effect, Reply | Refuse):
+                if isinstance(effect, ANSWERS):
                     answer = _answer(caller, effect)
                     continue
                 if isinstance(effect, FetchSegment | SetAside) and self._cache is not None:
@@ -240,7 +239,7 @@ class Journal:
                         self._count(effect)
                     elif isinstance(effect, NoteCommitted):
                         self.store.note_committed(effect.txid)
-                    elif isinstance(effect, Reply | Refuse):
+                    elif isinstance(effect, ANSWERS):
                         answers.append(_answer(caller, effect))
                     else:
                         # Rare: a new promise, or an abort. What was appended before stands.

@@ -9,11 +9,12 @@ import pathlib
 import resource
 import subprocess
 import sys
+from collections.abc import Awaitable
 
 import pytest
 
 from hdfsd.base.errors import StorageError
-from hdfsd.io.disk import RealDisk
+from hdfsd.io.disk import QUICK_IN_A_ROW, QUICK_S, RealDisk, SyncPace
 
 
 @pytest.fixture
@@ -160,7 +161,8 @@ def test_a_lock_names_its_holder_and_goes_with_release(
 
 HOLD = """
 import sys
-from hdfsd.io.disk import RealDisk
+from collections.abc import Awaitable
+from hdfsd.io.disk import QUICK_IN_A_ROW, QUICK_S, RealDisk, SyncPace
 lock = RealDisk().lock(sys.argv[1])
 print("held", flush=True)
 sys.stdin.read()
@@ -197,3 +199,73 @@ def test_a_failed_attempt_does_not_let_go_of_the_lock(
     )
     assert "StorageError" in other.stderr
     lock.release()
+
+
+def test_syncs_are_done_in_line_while_the_disk_is_quick() -> None:
+    pace = SyncPace(in_line=True)
+    assert not pace.in_line
+    for _ in range(QUICK_IN_A_ROW):
+        pace.note(QUICK_S)
+    assert pace.in_line
+    pace.note(QUICK_S * 1.1)
+    assert not pace.in_line
+    for _ in range(QUICK_IN_A_ROW - 1):
+        pace.note(0.0)
+    assert not pace.in_line
+    pace.note(0.0)
+    assert pace.in_line
+
+
+def test_who_does_not_ask_for_it_syncs_in_the_thread_only() -> None:
+    pace = SyncPace(in_line=False)
+    for _ in range(2 * QUICK_IN_A_ROW):
+        pace.note(0.0)
+    assert not pace.in_line
+
+
+def test_syncs_in_line_and_in_the_thread_keep_their_order(tmp_path: pathlib.Path) -> None:
+    done: list[str] = []
+
+    async def note(sync: Awaitable[None], name: str) -> None:
+        await sync
+        done.append(name)
+
+    async def story() -> None:
+        disk = RealDisk(quick_syncs_in_line=True)
+        file = disk.create(str(tmp_path / "edits"))
+        slow = asyncio.ensure_future(note(file.sync(), "in the thread"))
+        await asyncio.sleep(0)
+        for _ in range(QUICK_IN_A_ROW):
+            disk._pace.note(0.0)
+        # One of this file is under way: whoever comes now waits for it.
+        await note(file.sync(), "behind it")
+        await slow
+        for _ in range(QUICK_IN_A_ROW):
+            disk._pace.note(0.0)
+        in_line = file.sync()
+        with pytest.raises(StopIteration):
+            in_line.send(None)
+        file.close()
+
+    asyncio.run(story())
+    assert done == ["in the thread", "behind it"]
+
+
+def test_errors_of_syncs_in_line_name_the_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def story() -> None:
+        disk = RealDisk(quick_syncs_in_line=True)
+        file = disk.create(str(tmp_path / "edits"))
+        for _ in range(QUICK_IN_A_ROW):
+            disk._pace.note(0.0)
+        monkeypatch.setattr(os, "fdatasync", fail)
+        with pytest.raises(OSError, match="Input/output error") as failed:
+            await file.sync()
+        assert failed.value.filename == file.path
+        file.close()
+
+    asyncio.run(story())
