@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from hdfsd.base.config import Configuration
 from hdfsd.base.errors import HdfsdError, RemoteFault
@@ -21,6 +20,7 @@ from hdfsd.base.nameservices import NameNodeAddresses
 from hdfsd.base.settings import fencing_methods
 from hdfsd.failover.calls import Links
 from hdfsd.failover.forecast import UNKNOWN, NodeView, Timing, forecast
+from hdfsd.failover.namenode_page import STATUS_BEAN, bean, transitions
 from hdfsd.failover.policy import ServiceState
 from hdfsd.failover.service import EXPLAIN
 from hdfsd.io.http import RealHttpClient
@@ -32,10 +32,6 @@ from hdfsd.wire.messages import generic_refresh
 from hdfsd.wire.services import GENERIC_REFRESH_PROTOCOL
 
 ASK_MS = 3000
-PAGE_BYTES_MAX = 1 << 22
-HTTP_OK = 200
-STATUS_BEAN = "Hadoop:service=NameNode,name=NameNodeStatus"
-TIMELINE_BEAN = "hdfsd:service=NameNode,name=Failover"
 
 
 @dataclass(slots=True)
@@ -144,29 +140,13 @@ class Explainer:
 
     async def _ask_page(self, seen: Seen) -> None:
         """The NameNode's own record; Hadoop's has the time of its last transition."""
-        for name in (STATUS_BEAN, TIMELINE_BEAN):
-            try:
-                bean = await self._bean(seen.addresses, name)
-            except (HdfsdError, ValueError, KeyError, TypeError):
-                continue  # A NameNode without pages: the rest is told all the same.
-            if name == STATUS_BEAN:
-                seen.since_wall_ms = int(bean.get("LastHATransitionTime") or 0)
-            else:
-                seen.transitions = [str(line) for line in bean.get("Timeline", ())]
-
-    async def _bean(self, addresses: NameNodeAddresses, name: str) -> dict[str, Any]:
-        url = f"http://{addresses.http}/jmx?qry={quote(name, safe='')}"
-        reply = await self._http.request("GET", url, connect_ms=ASK_MS, read_ms=ASK_MS)
-        data = bytearray()
+        address = seen.addresses.http
         try:
-            async for chunk in reply.chunks():
-                data += chunk
-                if len(data) > PAGE_BYTES_MAX:
-                    raise ValueError(f"{url}: longer than a page of beans may be")
-        finally:
-            await reply.close()
-        beans = json.loads(data)["beans"] if reply.status == HTTP_OK else []
-        return dict(beans[0]) if beans else {}
+            status = await bean(self._http, address, STATUS_BEAN, ask_ms=ASK_MS)
+            seen.since_wall_ms = int(status.get("LastHATransitionTime") or 0)
+            seen.transitions = await transitions(self._http, address, ask_ms=ASK_MS)
+        except (HdfsdError, ValueError, TypeError):
+            return  # A NameNode without pages: the rest is told all the same.
 
 
 def timing_of(conf: Configuration) -> Timing:
@@ -283,6 +263,8 @@ def _lines_of_failover(failover: dict[str, Any]) -> list[str]:
     for step in failover["steps"]:
         detail = f": {step['detail']}" if step["detail"] else ""
         lines.append(f"    {step['millis']:>6} ms  {step['step']}{detail}")
+    if failover["namenode_record"]:
+        lines.append(f"    NameNode: {failover['namenode_record']}")
     if not failover["succeeded"] and failover["outcome"]:
         lines.append(f"    ended: {failover['outcome']}")
     return lines

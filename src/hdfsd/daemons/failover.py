@@ -13,6 +13,7 @@ from hdfsd.base.settings import FailoverSettings
 from hdfsd.daemons.world import World, run_daemon
 from hdfsd.failover import server
 from hdfsd.failover.fence_methods import METHODS_KEY, parse_methods
+from hdfsd.failover.namenode_page import transitions
 from hdfsd.failover.service import ADMINISTRATORS_KEY
 from hdfsd.failover.target import describe
 from hdfsd.io.election import coordination_of, host_name
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 FORMAT_DENIED, NO_PARENT, NO_FENCER, NOT_AUTOMATIC, NO_LOCK_SERVICE = 2, 3, 4, 5, 6
 """Exit codes of Hadoop's ZKFailoverController (ha-zk.md 4)."""
+ASK_MS = 3000
+"""For the NameNode's own record of a failover that is over."""
 USAGE = """\
 Usage: hdfsd zkfc [ -formatZK [-force] [-nonInteractive] ]
 \t-force: formats the znode if the znode exists.
@@ -126,4 +129,5 @@ async def serve(settings: FailoverSettings, world: World, *, administrators: str
         user=current_user(),
         hostname=host_name(settings.namenode.for_servers.host),
         administrators=administrators,
+        transitions=lambda: transitions(world.http_client, settings.namenode.http, ask_ms=ASK_MS),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,7 @@ from hdfsd.failover.health import HealthState
 from hdfsd.failover.monitor import HealthMonitor
 from hdfsd.failover.policy import Action, Decision, Policy, ServiceState
 from hdfsd.failover.target import decode, describe, encode, resolve
-from hdfsd.failover.timeline import Moment, Timeline
+from hdfsd.failover.timeline import Failover, Moment, Timeline
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.coordination import Coordination
 from hdfsd.ports.shell import Shell
@@ -64,8 +65,12 @@ class FailoverController:
         *,
         hostname: str,
         ssh: Ssh | None = None,
+        transitions: Callable[[], Awaitable[Sequence[str]]] | None = None,
     ) -> None:
-        """`hostname`: of the local NameNode, as target.encode wants it. Raises ConfigError."""
+        """`hostname`: of the local NameNode, as target.encode wants it. `transitions`: what the
+        NameNode says of its last ones, for the record. Raises ConfigError."""
+        self._transitions = transitions
+        self._tasks: asyncio.TaskGroup | None = None
         self._settings = settings
         self._links = links
         self._clock = clock
@@ -100,6 +105,7 @@ class FailoverController:
         """Runs until cancelled. Raises ElectionFailed when it can't go on."""
         try:
             async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
                 tasks.create_task(self._candidate.run())
                 tasks.create_task(self._monitor.run())
         except ExceptionGroup as failures:
@@ -173,6 +179,21 @@ class FailoverController:
         ended = self._timeline.turned(turn, now)
         if ended is not None:
             log.info("failover: %s %s", self._name, ended.describe())
+            if ended.succeeded and self._transitions is not None and self._tasks is not None:
+                self._tasks.create_task(self._complete(ended, self._transitions))
+
+    async def _complete(
+        self, failover: Failover, transitions: Callable[[], Awaitable[Sequence[str]]]
+    ) -> None:
+        """Adds what the NameNode recorded of it; nothing waits for that."""
+        try:
+            found = await transitions()
+        except HdfsdError as error:
+            log.info("no record of the NameNode's own: %s", error)
+            return
+        if found:
+            failover.namenode = found[-1]
+            log.info("failover: %s: %s", self._name, failover.namenode)
 
     def _fencing_tried(self, attempt: FenceAttempt) -> None:
         outcome = "done" if attempt.succeeded else "it did not work"

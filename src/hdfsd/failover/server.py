@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Sequence
 
 from hdfsd.base.settings import FailoverSettings
 from hdfsd.failover.calls import RpcLinks
@@ -33,15 +34,24 @@ async def serve(
     hostname: str,
     administrators: str = "",
     ssh: Ssh | None = None,
+    transitions: Callable[[], Awaitable[Sequence[str]]] | None = None,
 ) -> None:
     """The whole life of a failover controller; ends when it is cancelled.
 
     `hostname`: of the local NameNode, as target.encode wants it. `administrators`:
     dfs.cluster.administrators, who may ask it to cede or to take over. `ssh`: for sshfence.
+    `transitions`: what the NameNode says of its last ones.
     """
     links = RpcLinks(ports.network, ports.dice, user)
     controller = FailoverController(
-        settings, coordination, links, shell, ports.clock, hostname=hostname, ssh=ssh
+        settings,
+        coordination,
+        links,
+        shell,
+        ports.clock,
+        hostname=hostname,
+        ssh=ssh,
+        transitions=transitions,
     )
     allowed = parse_administrators(administrators) | {user}
     rpc = RpcServer(

@@ -57,6 +57,8 @@ class Failover:
     outcome: str = ""
     succeeded: bool | None = None
     """None: it is on its way."""
+    namenode: str = ""
+    """The NameNode's own record of it: its steps, and the last transaction."""
 
     def describe(self) -> str:
         """One line for the log."""
@@ -73,6 +75,7 @@ class Failover:
             "millis": self.millis,
             "succeeded": self.succeeded,
             "outcome": self.outcome,
+            "namenode_record": self.namenode,
             "steps": [
                 {"step": step.name, "millis": step.millis, "detail": step.detail}
                 for step in self.steps

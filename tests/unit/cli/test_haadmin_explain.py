@@ -51,6 +51,7 @@ def failover(succeeded: bool | None, began_wall_ms: int = WALL_MS) -> dict[str, 
         "millis": 42,
         "succeeded": succeeded,
         "outcome": "no method worked",
+        "namenode_record": "standby → active at txid 7" if succeeded else "",
         "steps": [{"step": "lock taken", "millis": 3, "detail": "said"}],
     }
 
@@ -84,6 +85,7 @@ def test_two_controllers_that_explain_themselves() -> None:
     assert "nn1 did not become active in 42 ms" in text
     assert "ended: no method worked" in text
     assert "3 ms  lock taken: said" in text
+    assert "    NameNode: standby → active at txid 7" in text
 
 
 def test_hadoops_controllers_and_namenodes() -> None:

@@ -348,6 +348,7 @@ class World:
         self.controllers: dict[str, FailoverController] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.zkfcs_dead: set[str] = set()
+        self.page_error: HdfsdError | None = None
 
     def name_of(self, address: Address) -> str:
         return address.host.replace("host", "nn")
@@ -358,6 +359,13 @@ class World:
     def zkfc(self, address: Address) -> Zkfc:
         name = self.name_of(address)
         return Zkfc(lambda: None if name in self.zkfcs_dead else self.controllers.get(name))
+
+    async def transitions_of(self, name: str) -> list[str]:
+        """As the page of a NameNode says them."""
+        await asyncio.sleep(0.005)
+        if self.page_error is not None:
+            raise self.page_error
+        return [f"transition of {name}"]
 
     def settings(self, name: str) -> FailoverSettings:
         return FailoverSettings.from_configuration(
@@ -373,6 +381,7 @@ class World:
             self.clock,
             hostname=name.replace("nn", "host"),
             ssh=self.ssh,
+            transitions=lambda: self.transitions_of(name),
         )
         self.controllers[name] = controller
         self.tasks[name] = asyncio.get_running_loop().create_task(controller.run())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hdfsd.base.errors import RemoteFault, ServiceFailed, StorageError
+from hdfsd.base.errors import ConnectFailed, RemoteFault, ServiceFailed, StorageError
 from hdfsd.failover.calls import RequestSource
 from hdfsd.failover.candidate import ElectionFailed
 from hdfsd.failover.elector import State
@@ -322,6 +322,7 @@ def test_a_controller_explains_itself(world: World) -> None:
         assert told["fencing_methods"] == ["shell(fence)"]
         (failover,) = told["failovers"]
         assert failover["succeeded"] is True
+        assert failover["namenode_record"] == "transition of nn2"
         assert failover["cause"].endswith("NameNode at host1:8020 was active before")
         steps = {step["step"]: step["detail"] for step in failover["steps"]}
         asked = steps["fencing of NameNode at host1:8020: asked to become standby"]
@@ -349,6 +350,18 @@ def test_a_failover_that_was_asked_for_says_by_whom(world: World) -> None:
         assert told["failovers"][0]["cause"] == cause
         ceded = await world.controllers["nn1"].explain()
         assert "a test asks to cede for 10000 ms" in [news["what"] for news in ceded["news"]]
+
+    world.run(story())
+
+
+def test_a_namenode_without_a_page_is_made_active_all_the_same(world: World) -> None:
+    async def story() -> None:
+        world.page_error = ConnectFailed("no page")
+        await world.start_all()
+        assert world.active() == ["nn1"]
+        told = await world.controllers["nn1"].explain()
+        assert told["failovers"][0]["succeeded"] is True
+        assert told["failovers"][0]["namenode_record"] == ""
 
     world.run(story())
 
