@@ -10,15 +10,20 @@ from collections import deque
 
 from hdfsd.base.errors import EditsCacheMiss
 from hdfsd.base.ids import TxId
+from hdfsd.editlog.codec import LAYOUT_WITH_LENGTH
 from hdfsd.editlog.frames import Run, offset_of
 from hdfsd.editlog.segment import header
 
+MERGED_BYTES = 4096
+"""Smaller batches are joined: alone each would take several times its size in memory."""
+
 
 class EditsCache:
-    """Batches as they were appended."""
+    """Batches as they were appended, or several small ones as one."""
 
     def __init__(self, capacity_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
+        self._merged_bytes = min(MERGED_BYTES, capacity_bytes // 256)
         self.size_bytes = 0
         self._runs: deque[Run] = deque()
         self._layout_version = 0
@@ -34,8 +39,12 @@ class EditsCache:
         if not follows or layout_version != self._layout_version:
             self.clear()
         self._layout_version = layout_version
-        self._runs.append(run)
         self.size_bytes += len(run.data)
+        mergeable = layout_version <= LAYOUT_WITH_LENGTH
+        if self._runs and mergeable and len(self._runs[-1].data) < self._merged_bytes:
+            last = self._runs.pop()
+            run = Run(last.first_txid, last.count + run.count, last.data + run.data)
+        self._runs.append(run)
         while self.size_bytes > self.capacity_bytes:
             self.size_bytes -= len(self._runs.popleft().data)
 
@@ -47,7 +56,13 @@ class EditsCache:
     def drop_from(self, first_txid: TxId) -> None:
         """A segment starts there, maybe anew: what was written from there on is gone."""
         while self._runs and self._runs[-1].last_txid >= first_txid:
-            self.size_bytes -= len(self._runs.pop().data)
+            run = self._runs.pop()
+            self.size_bytes -= len(run.data)
+            if run.first_txid < first_txid:
+                count = first_txid - run.first_txid
+                kept = run.data[: offset_of(run.data, run.first_txid, first_txid)]
+                self._runs.append(Run(run.first_txid, count, kept))
+                self.size_bytes += len(kept)
 
     def retrieve(self, since_txid: TxId, max_txns: int) -> tuple[int, bytes]:
         """(count, segment header + frames) from `since_txid` on. Raises EditsCacheMiss."""

@@ -90,3 +90,18 @@ def test_what_a_segment_started_anew_replaces_is_dropped() -> None:
     assert (cache.retrieve(TxId(5), 9)[0], cache.size_bytes) == (2, len(run(5, 6).data))
     cache.drop_from(TxId(7))
     assert cache.retrieve(TxId(6), 9)[0] == 1
+
+
+def test_small_batches_are_kept_as_few() -> None:
+    cache = EditsCache(1 << 20)
+    for txid in range(1, 1001):
+        cache.store(run(txid, txid), -67)
+    assert len(cache._runs) < 10
+    assert cache.size_bytes == 17_000
+    assert cache.retrieve(TxId(500), 3) == (3, HEADER + run(500, 502).data)
+    # A segment starts in the midst of what was joined.
+    cache.drop_from(TxId(700))
+    assert cache.size_bytes == 17 * 699
+    assert cache.retrieve(TxId(690), 100) == (10, HEADER + run(690, 699).data)
+    cache.store(run(700, 701), -67)
+    assert cache.retrieve(TxId(699), 9) == (3, HEADER + run(699, 701).data)
