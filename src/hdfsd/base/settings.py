@@ -338,6 +338,8 @@ class NameNodeSettings:
     quorum: QuorumSettings
     automatic_failover: bool
     allow_stale_reads: bool
+    state_context: bool
+    """State ids go with every answer, for reads from observers."""
     active_in_safemode: bool
     """False: refuses to become active while in safe mode."""
     checkpoint: CheckpointSettings
@@ -397,6 +399,7 @@ class NameNodeSettings:
             quorum=QuorumSettings.from_configuration(conf),
             automatic_failover=conf.get_bool("dfs.ha.automatic-failover.enabled"),
             allow_stale_reads=conf.get_bool("dfs.ha.allow.stale.reads"),
+            state_context=conf.get_bool("dfs.namenode.state.context.enabled"),
             active_in_safemode=not conf.get_bool("dfs.ha.nn.not-become-active-in-safemode"),
             checkpoint=CheckpointSettings.from_configuration(conf),
             tail=TailSettings.from_configuration(conf),

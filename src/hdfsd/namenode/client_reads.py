@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from hdfsd.base.errors import FileNotFound, IllegalArgument
-from hdfsd.base.ids import Block
+from hdfsd.base.errors import FileNotFound, IllegalArgument, ObserverRetryOnActive
+from hdfsd.base.ids import Block, InodeId
 from hdfsd.base.settings import ServerDefaults
 from hdfsd.image.packing import PROTO_OF_STORAGE_TYPE
 from hdfsd.namenode.desk import Desk
@@ -199,17 +199,27 @@ class ClientReads:
                 raise IllegalArgument(f"Negative {name} is not supported. File: {request.src}")
         found = query.located_file(state.namespace, desk.who(call.caller), request.src, now_ms)
         located = self._located(found, request.offset, request.length, call)
-        if state.blocks.safe_mode.active and not all(block.locs for block in located.blocks):
-            raise desk.safe_mode_fault(
-                f"Zero blocklocations for {request.src}", ends_by_itself=True
-            )
+        if not _all_located(located):
+            self._send_to_active(request.src)
+            if state.blocks.safe_mode.active:
+                raise desk.safe_mode_fault(
+                    f"Zero blocklocations for {request.src}", ends_by_itself=True
+                )
         if found.atime_due and state.is_active and not state.blocks.safe_mode.active:
             desk.commit(mutate.touch(state.namespace, now_ms, found.inode_id))
         return client_namenode.GetBlockLocationsResponseProto(locations=located)
 
+    def _send_to_active(self, path: str) -> None:
+        """An observer may not have heard yet of replicas that its caller has seen."""
+        if self._desk.state.ha_state is HAState.OBSERVER:
+            raise ObserverRetryOnActive(f"Zero blocklocations for {path}")
+
     def _add_locations(self, status: hdfs.HdfsFileStatusProto, call: Call) -> None:
-        found = query.located_inode(self._desk.state.namespace, status.fileId)
-        status.locations.CopyFrom(self._located(found, 0, LONG_MAX, call))
+        namespace = self._desk.state.namespace
+        located = self._located(query.located_inode(namespace, status.fileId), 0, LONG_MAX, call)
+        if not _all_located(located):
+            self._send_to_active(namespace.path_of(InodeId(status.fileId)))
+        status.locations.CopyFrom(located)
 
     def _located(
         self, found: query.LocatedFile, offset: int, length: int, call: Call
@@ -393,6 +403,10 @@ class ClientReads:
         self._desk.require_superuser(call.caller, "getCurrentEditLogTxid")
         txid = self._desk.state.applied_txid
         return client_namenode.GetCurrentEditLogTxidResponseProto(txid=txid)
+
+
+def _all_located(located: hdfs.LocatedBlocksProto) -> bool:
+    return all(block.locs for block in located.blocks)
 
 
 def _overlapping(blocks: Sequence[Block], offset: int, length: int) -> Iterator[tuple[Block, int]]:

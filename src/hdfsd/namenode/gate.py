@@ -78,6 +78,9 @@ def category(method: Method) -> Category:
             return Category.UNCHECKED
         if method.name == "rollEdits":
             return Category.JOURNAL
+        if method.name == "msync":
+            # A read, but of the active alone: it tells how far writes have got.
+            return Category.WRITE
         return Category.READ if method.read_only else Category.WRITE
     if method.protocol == NAMENODE_PROTOCOL:
         return NAMENODE_METHODS.get(method.name, Category.WRITE)

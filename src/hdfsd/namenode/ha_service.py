@@ -80,6 +80,14 @@ class HaService:
         await self._lifecycle.become_standby()
         return ha_service.TransitionToStandbyResponseProto()
 
+    async def transition_to_observer(
+        self, request: ha_service.TransitionToObserverRequestProto, call: Call
+    ) -> ha_service.TransitionToObserverResponseProto:
+        self._desk.require_superuser(call.caller, "transitionToObserver")
+        self._check_source(request.reqInfo.reqSource, call)
+        await self._lifecycle.become_observer()
+        return ha_service.TransitionToObserverResponseProto()
+
     def _check_source(self, source: int, call: Call) -> None:
         """Who may ask for a change of state (NameNode.checkHaStateChange)."""
         if source == ha_service.REQUEST_BY_USER and self._automatic:

@@ -19,9 +19,10 @@ from hdfsd.image import sections
 from hdfsd.image.save import save
 from hdfsd.image.sections import ImageHeader
 from hdfsd.namenode.committer import Committer
-from hdfsd.namenode.gate import FAQ, HAState, gate_for
+from hdfsd.namenode.gate import FAQ, Category, HAState, gate_for, refusal
 from hdfsd.namenode.local_edits import LocalEdits
 from hdfsd.namenode.monitors import Monitors
+from hdfsd.namenode.observer_reads import ObserverReads
 from hdfsd.namenode.state import NameNodeState
 from hdfsd.namenode.storage import NameStorage, Retention
 from hdfsd.namenode.tasks import Tasks
@@ -32,7 +33,7 @@ from hdfsd.ports.http import HttpClient
 from hdfsd.ports.journal import Journal
 from hdfsd.ports.snapshot import SnapshotWriter
 from hdfsd.rpc.client import RpcClient
-from hdfsd.rpc.server import RpcServer
+from hdfsd.rpc.server import Call, RpcServer
 from hdfsd.standby.checkpointer import Checkpointer, SavedImage
 from hdfsd.standby.roller import Roller
 from hdfsd.standby.tailer import Tailer
@@ -83,6 +84,7 @@ class Lifecycle:
         self._changing = asyncio.Lock()
         self._saving = asyncio.Lock()
         self._servers: list[RpcServer] = []
+        self._reads = ObserverReads()
         self.timeline: deque[TransitionRecord] = deque(maxlen=TIMELINE_ENTRIES)
         self.last_transition_wall_ms = 0
         self._carry_out: dict[Step, Callable[[], Awaitable[None]]] = {
@@ -99,6 +101,9 @@ class Lifecycle:
             Step.DRAIN: self._drain,
             Step.FORGET_COMMANDS: self._forget_commands,
             Step.TAIL: self._tail,
+            Step.END_CHECKPOINTS: self._end_checkpoints,
+            Step.DISMISS_READERS: self._dismiss_readers,
+            Step.CHECKPOINT: self._checkpoint,
         }
 
     # --- life ---
@@ -140,6 +145,9 @@ class Lifecycle:
     async def become_standby(self) -> None:
         await self._change(HAState.STANDBY)
 
+    async def become_observer(self) -> None:
+        await self._change(HAState.OBSERVER)
+
     async def _change(self, wanted: HAState) -> None:
         """One transition at a time; a failure stops the process with its cause."""
         async with self._changing:
@@ -178,6 +186,11 @@ class Lifecycle:
         for server in self._servers:
             server.gate = gate
             server.hold = self._committer.hold if self._committer is not None else None
+            observing = self._state.ha_state is HAState.OBSERVER and server.state_id is not None
+            server.admit = self._admit if observing else None
+
+    def _admit(self, call: Call) -> Awaitable[None] | None:
+        return self._reads.admit(call.state_id, self._state.applied_txid)
 
     # --- steps to active ---
 
@@ -255,14 +268,27 @@ class Lifecycle:
     async def _tail(self) -> None:
         """Also the way in from INITIALIZING."""
         self._tasks.start("tail", self._follow())
-        if self._settings.checkpoint.on_standby:
-            self._tasks.start("checkpoint", self._checkpointer().run())
+        await self._checkpoint()
         roller = Roller(
             peers=self._peers,
             applied_txid=lambda: self._state.applied_txid,
             settings=self._settings.tail,
         )
         self._tasks.start("roll", roller.run())
+
+    # --- steps to observer and back ---
+
+    async def _end_checkpoints(self) -> None:
+        await self._tasks.end("checkpoint")
+
+    async def _dismiss_readers(self) -> None:
+        self._state.ha_state = HAState.STANDBY
+        self._set_gates()
+        self._reads.dismiss(refusal(HAState.STANDBY, Category.READ))
+
+    async def _checkpoint(self) -> None:
+        if self._settings.checkpoint.on_standby:
+            self._tasks.start("checkpoint", self._checkpointer().run())
 
     def _caught_up(self) -> None:
         if not self._is_complete:
@@ -285,6 +311,8 @@ class Lifecycle:
 
     def _replay(self, op: EditOp, txid: TxId) -> None:
         self._state.replay(op, txid, self._clock.now_ms())
+        if self._reads:
+            self._reads.reached(txid)
 
     def _checkpointer(self) -> Checkpointer:
         return Checkpointer(

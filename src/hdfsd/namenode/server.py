@@ -136,6 +136,7 @@ class NameNodeServer:
                     services,
                     clock=ports.clock,
                     limits=ServerLimits(frame_bytes_max=settings.rpc_frame_bytes_max),
+                    state_id=(lambda: state.applied_txid) if settings.state_context else None,
                 )
                 lifecycle.guard(server)
                 await server.start(ports.network, address)

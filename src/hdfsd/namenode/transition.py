@@ -32,6 +32,10 @@ class Step(Enum):
     FORGET_COMMANDS = "pending replications and deletions belong to the next active"
     TAIL = "follow the journal"
 
+    END_CHECKPOINTS = "no checkpoint is begun: an observer's time belongs to its readers"
+    DISMISS_READERS = "reads that wait for a transaction are told to try another NameNode"
+    CHECKPOINT = "make checkpoints again"
+
 
 TO_ACTIVE = (
     Step.STOP_TAILING,
@@ -56,8 +60,11 @@ TRANSITIONS: Mapping[tuple[HAState, HAState], tuple[Step, ...]] = {
     (HAState.ACTIVE, HAState.STANDBY): TO_STANDBY,
     (HAState.INITIALIZING, HAState.STANDBY): (Step.TAIL,),
     (HAState.INITIALIZING, HAState.ACTIVE): TO_ACTIVE,
+    (HAState.STANDBY, HAState.OBSERVER): (Step.END_CHECKPOINTS,),
+    (HAState.OBSERVER, HAState.STANDBY): (Step.DISMISS_READERS, Step.CHECKPOINT),
     (HAState.ACTIVE, HAState.ACTIVE): (),
     (HAState.STANDBY, HAState.STANDBY): (),
+    (HAState.OBSERVER, HAState.OBSERVER): (),
 }
 """An absent pair can't be walked. INITIALIZING to ACTIVE is the way of a NameNode without HA."""
 

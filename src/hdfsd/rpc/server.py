@@ -154,6 +154,8 @@ class RpcServer:
         self.hold: Callable[[Call, Message | Exception], bool] | None = None
         """Asked before each answer leaves; true: it took the answer over and gives it through the
         call later (P6: what is not durable yet is not shown)."""
+        self.admit: Callable[[Call], Awaitable[None] | None] | None = None
+        """Asked before each coordinated call: what it has to wait for, or None (observers)."""
         self.limits = limits or ServerLimits()
         self.clock = clock
         self.state_id = state_id
@@ -410,7 +412,10 @@ class _ServerProtocol(asyncio.Protocol):
             message = _parse(route, request.parameter)
             if server.gate is not None:
                 server.gate(method)
-            result = route.handler(message, call)
+            if server.admit is None or not method.coordinated:
+                result = route.handler(message, call)
+            else:
+                result = self._handle_admitted(server.admit(call), route, message, call)
         except Exception as error:  # noqa: BLE001 - outermost: every error of a handler is answered
             if server.held(call, error):
                 self._unanswered += 1
@@ -426,6 +431,24 @@ class _ServerProtocol(asyncio.Protocol):
         self._unanswered += 1
         if result is not DEFERRED:
             server.spawn(result, call)  # type: ignore[arg-type]
+
+    def _handle_admitted(
+        self, waiting: Awaitable[None] | None, route: _Route, message: Message, call: Call
+    ) -> Message | Deferred | Awaitable[Message]:
+        """`waiting`: for what the call has to wait before its handler is asked."""
+        if waiting is None:
+            return route.handler(message, call)
+        return self._handle_after(waiting, route, message, call)
+
+    async def _handle_after(
+        self, waiting: Awaitable[None], route: _Route, message: Message, call: Call
+    ) -> Message:
+        await waiting
+        if self._server.gate is not None:
+            self._server.gate(route.method)
+        result = route.handler(message, call)
+        assert result is not DEFERRED, f"{call}: a read that answers later by itself"
+        return result if isinstance(result, Message) else await result
 
     # -- answers
 

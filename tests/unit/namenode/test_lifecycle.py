@@ -68,7 +68,7 @@ def names(made: LivingNameNode) -> list[str]:
 
 def server(made: LivingNameNode) -> Any:
     """What a lifecycle needs of an RPC server."""
-    guarded = SimpleNamespace(gate=None, hold=None)
+    guarded = SimpleNamespace(gate=None, hold=None, admit=None, state_id=lambda: 0)
     made.lifecycle.guard(guarded)  # type: ignore[arg-type]
     return guarded
 
@@ -375,12 +375,48 @@ def test_another_writer_between_recovery_and_catch_up_is_not_followed() -> None:
     on_virtual_time(story)
 
 
-def test_there_is_no_way_to_observe() -> None:
+def test_an_observer_follows_and_answers_coordinated_reads() -> None:
+    async def story(active: LivingNameNode, observer: LivingNameNode) -> None:
+        guarded = server(observer)
+        await active.lifecycle.become_active()
+        assert guarded.admit is None
+        await observer.lifecycle.become_observer()
+        assert observer.state.ha_state is HAState.OBSERVER
+        guarded.gate(METHODS["getFileInfo"])
+        for name in ("mkdirs", "msync"):
+            with pytest.raises(StandbyError, match="WRITE is not supported in state observer"):
+                guarded.gate(METHODS[name])
+        mkdirs(active, "/a")
+        await durable(active)
+        seen = SimpleNamespace(state_id=active.state.applied_txid)
+        waiting = guarded.admit(seen)
+        assert waiting is not None
+        await waiting
+        assert exists(observer, "/a")
+        assert guarded.admit(seen) is None
+        ahead = guarded.admit(SimpleNamespace(state_id=seen.state_id + 1))
+        await observer.lifecycle.become_standby()
+        with pytest.raises(StandbyError, match="READ is not supported in state standby"):
+            await ahead
+        assert guarded.admit is None
+        await active.lifecycle.become_standby()
+        await observer.lifecycle.become_active()
+        assert exists(observer, "/a")
+
+    pair(story)
+
+
+@pytest.mark.parametrize("first", [HAState.ACTIVE, HAState.OBSERVER])
+def test_there_is_no_way_between_active_and_observer(first: HAState) -> None:
     async def story(made: LivingNameNode) -> None:
-        await made.lifecycle.start()
-        with pytest.raises(ServiceFailed, match="Cannot transition from 'standby' to 'observer'"):
-            await made.lifecycle._change(HAState.OBSERVER)
-        assert made.state.ha_state is HAState.STANDBY
+        life = made.lifecycle
+        await life.start()
+        second = HAState.OBSERVER if first is HAState.ACTIVE else HAState.ACTIVE
+        await life._change(first)
+        refused = f"Cannot transition from '{first.value}' to '{second.value}'"
+        with pytest.raises(ServiceFailed, match=refused):
+            await life._change(second)
+        assert made.state.ha_state is first
 
     on_virtual_time(story)
 

@@ -420,6 +420,44 @@ def test_the_gate_comes_before_the_handler() -> None:
     run(story)
 
 
+def test_a_coordinated_call_waits_to_be_admitted_and_the_gate_is_asked_again() -> None:
+    async def story(world: World) -> None:
+        asked: list[int | None] = []
+        doors: list[asyncio.Future[None]] = []
+
+        def admit(call: Call) -> Awaitable[None] | None:
+            asked.append(call.state_id)
+            doors.append(asyncio.get_running_loop().create_future())
+            return doors[-1] if len(asked) < 4 else None
+
+        def closed(method: Method) -> None:
+            raise StandbyError("not any more")
+
+        world.server.admit = admit
+        talk = world.connect()
+        for n in range(3):
+            talk.call("getFileInfo", FileInfo(src=f"/{n}"), n)
+        talk.call("delete", Delete(src="/", recursive=True), 7)
+        await turns()
+        assert [call.call_id for call in world.namespace.parked] == [7], "it is not coordinated"
+        assert (asked, world.namespace.calls) == ([None] * 3, [])
+        doors[1].set_result(None)
+        doors[2].set_exception(StandbyError("too far"))
+        await turns()
+        second, third = talk.answers()
+        assert (second.call_id, second.fault) == (1, None)
+        assert "too far" in fault(third)[1]
+        world.server.gate = closed
+        doors[0].set_result(None)
+        await turns()
+        assert "not any more" in fault(talk.answers()[0])[1]
+        world.server.gate = None
+        talk.call("getFileInfo", FileInfo(src="/"), 9)
+        assert talk.answers()[0].call_id == 9, "who needs not wait is answered at once"
+
+    run(story)
+
+
 # -- answers that come later
 
 
