@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 
 from hdfsd.base.errors import ConfigError
@@ -44,5 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     if rest:
         raise ConfigError(f"journalnode takes no argument {rest[0]!r}")
     settings = JournalNodeSettings.from_configuration(conf)
+    # What was imported stays: the collector need not look at it again.
+    gc.freeze()
     world = World(disk=RealDisk(quick_syncs_in_line=True))
     return run_daemon(lambda: serve(settings, world))

@@ -95,7 +95,8 @@ class WriterState(Generic[T]):
     def batch(self, first_txid: TxId, count: int, waiter: T) -> Batch[T]:
         """Takes a batch in; the caller sends it."""
         self._go(Step.WRITE)
-        ensure("Q4", first_txid == self.next_txid and count > 0, first_txid, self.describe())
+        if first_txid != self.next_txid or count <= 0:
+            ensure("Q4", False, first_txid, self.describe())
         batch = Batch(first_txid, TxId(first_txid + count - 1), waiter)
         self.next_txid = TxId(first_txid + count)
         self._waiting.append(batch)
@@ -142,6 +143,7 @@ class WriterState(Generic[T]):
 
     def _go(self, step: Step) -> None:
         target = TRANSITIONS.get((self.phase, step))
-        ensure("Q4", target is not None, f"{step.value} while {self.describe()}")
+        if target is None:
+            ensure("Q4", False, f"{step.value} while {self.describe()}")
         assert target is not None
         self.phase = target
