@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -23,6 +24,7 @@ from hdfsd.base.errors import (
 from hdfsd.blocks.safemode import SafeModeStatus
 from hdfsd.editlog.ops import DeleteOp, EndLogSegmentOp, MkdirOp, StartLogSegmentOp
 from hdfsd.namenode.gate import HAState
+from hdfsd.namenode.lifecycle import TIMELINE_ENTRIES
 from hdfsd.namenode.transition import TO_ACTIVE, Step
 from hdfsd.sim.world import World
 from hdfsd.wire.messages import acl, client_namenode
@@ -30,6 +32,7 @@ from hdfsd.wire.services import CLIENT_PROTOCOL, PROTOCOLS
 
 c = client_namenode
 METHODS = PROTOCOLS[CLIENT_PROTOCOL].methods
+OBJECTS_PER_SEGMENT = 4
 
 
 def mkdirs(made: LivingNameNode, path: str) -> None:
@@ -404,6 +407,32 @@ def test_an_observer_follows_and_answers_coordinated_reads() -> None:
         assert exists(observer, "/a")
 
     pair(story)
+
+
+def test_there_and_back_a_thousand_times_leaves_nothing_behind() -> None:
+    async def story(made: LivingNameNode) -> None:
+        life = made.lifecycle
+        await life.start()
+
+        async def turn(count: int) -> None:
+            for _ in range(count):
+                await life.become_active()
+                await life.become_standby()
+
+        def kept() -> tuple[int, int]:
+            gc.collect()
+            return len(asyncio.all_tasks()), len(gc.get_objects())
+
+        await turn(150)  # Until what is bounded is full: the timeline, for one.
+        tasks, objects = kept()
+        await turn(850)
+        assert len(life.timeline) == TIMELINE_ENTRIES
+        tasks_after, objects_after = kept()
+        assert tasks_after == tasks
+        # A segment of edits, and its record in the journal of the test, stays of each turn.
+        assert objects_after - objects < 850 * OBJECTS_PER_SEGMENT
+
+    on_virtual_time(story)
 
 
 @pytest.mark.parametrize("first", [HAState.ACTIVE, HAState.OBSERVER])
