@@ -439,6 +439,50 @@ def test_a_forced_transition_by_hand_asks_first(cluster: Cluster) -> None:
         assert ours == hadoops
 
 
+TWO_NODES = {
+    "dfs.nameservices": "a",
+    "dfs.ha.namenodes.a": "nn1,nn2",
+    "dfs.namenode.rpc-address.a.nn1": f"{HOST}:1",
+    "dfs.namenode.rpc-address.a.nn2": f"{HOST}:2",
+}
+PORTS_APART = {
+    f"dfs.namenode.{kind}-address.a.nn{number}": f"{HOST}:{3 + index + 2 * number}"
+    for index, kind in enumerate(("servicerpc", "lifeline.rpc"))
+    for number in (1, 2)
+}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"fs.defaultFS": f"hdfs://{HOST}:1"},
+        TWO_NODES,
+        {**TWO_NODES, **PORTS_APART, "dfs.ha.automatic-failover.enabled.a": "true"},
+    ],
+    ids=["no nameservice", "by hand", "automatic, ports apart"],
+)
+def test_haadmin_in_other_configurations(
+    hadoop_lib: Path, tmp_path: Path, keys: dict[str, str]
+) -> None:
+    """Nobody listens anywhere."""
+    rows = (f"<property><name>{k}</name><value>{v}</value></property>" for k, v in keys.items())
+    (tmp_path / "core-site.xml").write_text("<configuration/>")
+    (tmp_path / "hdfs-site.xml").write_text(f"<configuration>{''.join(rows)}</configuration>")
+    tool = Cluster(tmp_path, hadoop_lib)
+    for words in (
+        "-getServiceState nn1",
+        "-getAllServiceState",
+        "-checkHealth nn2",
+        "-transitionToActive nn1",
+        "-transitionToStandby nn1",
+        "-failover nn1 nn2",
+        "-ns a -getServiceState nn2",
+    ):
+        ours = tool.run(tool.hdfsd("haadmin", *words.split()), tmp_path)
+        hadoops = tool.run(tool.java(tmp_path, HAADMIN, *words.split()), tmp_path)
+        assert said(ours) == said(hadoops), words
+
+
 def said(done: subprocess.CompletedProcess[str]) -> tuple[int, list[str], list[str]]:
     """Exit code and output, without Java's logs and what only one of the two can have."""
     return done.returncode, _lines(done.stdout), _lines(done.stderr)

@@ -97,7 +97,7 @@ class Target:
 
     def as_configured(self) -> str:
         """Before Java has asked for the name of the host: `/127.0.0.1:8020`."""
-        return f"NameNode at {_java_address(self.address, named=False)}"
+        return f"NameNode at {_java_address(_called(self.addresses), named=False)}"
 
     def as_resolved(self) -> str:
         """After it has: `localhost/127.0.0.1:8020`."""
@@ -105,9 +105,12 @@ class Target:
 
 
 def _resolved_name(addresses: NameNodeAddresses) -> str:
-    """As NNHAServiceTarget prints itself then."""
-    address = addresses.lifeline_rpc or addresses.for_servers
-    return f"NameNode at {_java_address(address, named=True)}"
+    return f"NameNode at {_java_address(_called(addresses), named=True)}"
+
+
+def _called(addresses: NameNodeAddresses) -> Address:
+    """By which address NNHAServiceTarget calls itself."""
+    return addresses.lifeline_rpc or addresses.for_servers
 
 
 def _java_address(address: Address, *, named: bool) -> str:
@@ -402,6 +405,8 @@ class HaAdmin:
         raise IllegalArgument(message)
 
     def _node_ids(self) -> tuple[str, ...]:
+        if self._nameservice is None and not self._conf.get_list("dfs.nameservices"):
+            return ()
         return tuple(filter(None, namenode_ids(self._conf, self._name_of_service())))
 
     def _target(self, node_id: str) -> Target:

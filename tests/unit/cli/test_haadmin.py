@@ -307,3 +307,15 @@ def test_a_controller_that_is_gone(automatic: Cluster, capsys: Said) -> None:
 def test_explain_takes_no_arguments(cluster: Cluster, capsys: Said) -> None:
     assert cluster.run("-explain", "nn1") == 255
     assert "Usage: haadmin [-ns <nameserviceId>] [-explain [--json]]" in capsys.readouterr().err
+
+
+def test_a_namenode_is_called_by_its_lifeline_address(automatic: Cluster, capsys: Said) -> None:
+    automatic.values["dfs.namenode.lifeline.rpc-address.ns1.nn1"] = "127.0.0.1:8050"
+    assert automatic.run("-transitionToStandby", "nn1") == 255
+    assert "is enabled for NameNode at /127.0.0.1:8050" in capsys.readouterr().err
+
+
+def test_all_states_where_there_is_no_nameservice(cluster: Cluster, capsys: Said) -> None:
+    del cluster.values["dfs.nameservices"]
+    assert cluster.run("-getAllServiceState") == 255
+    assert capsys.readouterr().err == "Failed to get service IDs\n"
