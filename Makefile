@@ -7,19 +7,22 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
 SEEDS ?= 1000
+JOURNAL_SEEDS ?= 10000
 FUZZ ?= 30
 COMPILED ?= .compiled
 DOCS := docs/COVERAGE.md
 
 export HDFSD_HADOOP_LIB ?= $(abspath $(HADOOP)/lib)
 
-.PHONY: help setup check test sim fuzz interop compiled test-compiled bench bench-journal demo docs lock clean
+.PHONY: help setup check test sim sim-journal sim-pairs fuzz interop compiled test-compiled bench bench-journal demo docs lock clean
 
 help:
 	@echo "make demo     a cluster on this machine, its active NameNode killed, the file read back"
 	@echo "make test     all tests but those that need Java"
 	@echo "make check    format, lint, types, imports, style, unit tests: under a minute"
-	@echo "make sim      SEEDS=$(SEEDS) seeds of the simulator"
+	@echo "make sim      SEEDS=$(SEEDS) seeds of the simulator: a whole cluster"
+	@echo "make sim-journal  JOURNAL_SEEDS=$(JOURNAL_SEEDS) seeds: journals and duelling writers alone"
+	@echo "make sim-pairs    a fault at every call of a journal's life, then at every pair of calls"
 	@echo "make fuzz     FUZZ=$(FUZZ) seconds each: edits and journal requests, guided by coverage"
 	@echo "make interop  tests against Apache Hadoop itself (downloads its jars, needs Java)"
 	@echo "make compiled the cores as machine code in $(COMPILED): PYTHONPATH=$(COMPILED) hdfsd ..."
@@ -49,6 +52,12 @@ test: $(READY)
 
 sim: $(READY)
 	$(BIN)/hdfsd sim --seeds $(SEEDS)
+
+sim-journal: $(READY)
+	$(BIN)/hdfsd sim --world journal --seeds $(JOURNAL_SEEDS)
+
+sim-pairs: $(READY)
+	$(BIN)/hdfsd sim --pairs
 
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ)

@@ -11,11 +11,12 @@ import argparse
 import gc
 import logging
 import multiprocessing
+import re
 import sys
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from multiprocessing.pool import Pool
 
 from hdfsd.sim import duel, every_call, swarm
@@ -132,9 +133,18 @@ class _Story(logging.Handler):
             lane = current_lane().name
         except LookupError:
             lane = "world"
-        text = record.getMessage()
-        line = f"{self._world.loop.time() * 1000:.3f} {lane}: {record.levelname}: {text}"
+        level = "" if record.levelno == logging.INFO else f"{record.levelname}: "
+        line = f"{self._world.loop.time() * 1000:.3f} {lane}: {level}{record.getMessage()}"
         self._world.loop.trace.lines.append(line)
+
+
+# What the digest is made of and a reader has no use for; names of files without their zeros.
+_NOISE = re.compile(r"\d \w+ reads \d+:[0-9a-f]{8}$")
+_LONG = re.compile(r"/journal/\w+/current/|(?<![0-9a-f.])0{6,}(?=\d)")
+
+
+def _legible(lines: Iterable[str]) -> Iterator[str]:
+    return (_LONG.sub("", line) for line in lines if not _NOISE.search(line))
 
 
 def _tell(name: str, seed: int) -> int:
@@ -146,6 +156,6 @@ def _tell(name: str, seed: int) -> int:
         root.handlers = [_Story(world)]
 
     result = WORLDS[name](seed, watch=watch)
-    print("\n".join([f"seed {seed}: {result.mix}", *result.trace]))
+    print("\n".join([f"seed {seed}: {result.mix}", *_legible(result.trace)]))
     print(f"seed {seed} {result.digest}: {result.failure or 'all promises hold'}")
     return 1 if result.failure else 0

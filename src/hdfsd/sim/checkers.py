@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -34,6 +35,8 @@ from hdfsd.sim.loop import SimLoop
 from hdfsd.sim.world import KILLED
 from hdfsd.wire.messages import Message, qjournal
 
+log = logging.getLogger(__name__)
+
 
 class Violation(Exception):
     """A promise did not hold; the text names it and what was seen."""
@@ -52,6 +55,8 @@ class Judge:
         """Where the journal lies on each of them."""
         self.on_answer: Callable[[str, str, Message, str], None] | None = None
         """Told of every answer to a writer, before it leaves: journal, method, request, writer."""
+        self.name_of: Callable[[str], str] = str
+        """The machine that has an IP address, for those who read."""
         self.rotten = ""
         """The journal whose finalized bytes rot: its memory may be better than its disk."""
         self._promised: dict[str, int] = {}
@@ -75,6 +80,8 @@ class Judge:
 
     def answered(self, journal: str, method: str, request: Message, caller: str) -> None:
         """A JournalNode has answered a writer's request with success."""
+        if log.isEnabledFor(logging.INFO):
+            log.info("yes to %s: %s", self.name_of(caller), _asked(method, request))
         if self.on_answer is not None:
             self.on_answer(journal, method, request, caller)
         if isinstance(request, qjournal.NewEpochRequestProto):
@@ -90,8 +97,12 @@ class Judge:
         elif isinstance(request, qjournal.FinalizeLogSegmentRequestProto):
             self._finalized(journal, request.startTxId, request.endTxId)
 
-    def failed(self, journal: str, method: str, error: Exception) -> None:
+    def failed(
+        self, journal: str, method: str, request: Message, caller: str, error: Exception
+    ) -> None:
         """A JournalNode refused; an error that is none of ours is a bug."""
+        if log.isEnabledFor(logging.INFO):
+            log.info("no to %s: %s: %s", self.name_of(caller), _asked(method, request), error)
         if isinstance(error, InvariantBroken) or not isinstance(error, HdfsdError | OSError):
             self.accuse("no bug", f"{method} at {journal}: {error!r}")
 
@@ -143,6 +154,26 @@ class Judge:
         if known != last:
             what = f"{journal} finalized segment {first} at {last}, others at {known}"
             self.accuse("P3", what)
+
+
+def _asked(method: str, request: Message) -> str:
+    """A writer's request in a few words."""
+    if isinstance(request, qjournal.NewEpochRequestProto):
+        return f"{method} {request.epoch}"
+    words = method
+    if isinstance(request, qjournal.JournalRequestProto):
+        last = request.firstTxnId + request.numTxns - 1
+        words += f" {request.firstTxnId}..{last} of segment {request.segmentTxnId}"
+    elif isinstance(request, qjournal.StartLogSegmentRequestProto):
+        words += f" {request.txid}"
+    elif isinstance(request, qjournal.FinalizeLogSegmentRequestProto):
+        words += f" {request.startTxId}..{request.endTxId}"
+    elif isinstance(request, qjournal.PrepareRecoveryRequestProto):
+        words += f" of segment {request.segmentTxId}"
+    elif isinstance(request, qjournal.AcceptRecoveryRequestProto):
+        words += f" {request.stateToAccept.startTxId}..{request.stateToAccept.endTxId}"
+    info = getattr(request, "reqInfo", None)
+    return words if info is None else f"{words} in epoch {info.epoch}"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -232,7 +263,7 @@ class _Witness:
         self._call.reply(message)
 
     def fail(self, error: Exception) -> None:
-        self._judge.failed(self._journal, self._method, error)
+        self._judge.failed(self._journal, self._method, self._request, self._caller, error)
         self._call.fail(error)
 
 

@@ -106,6 +106,7 @@ class Cluster:
     ) -> None:
         self.world = world
         self.judge = Judge(world.loop, len(JOURNALNODES) // 2 + 1)
+        self.judge.name_of = world.name_of
         self.locks = LockService(world, "zk", session_ms=session_ms)
         self.options = {**base_options(), **options}
         self.namenodes: dict[str, NameNodeServer] = {}

@@ -197,11 +197,11 @@ class Platter:
         file.data = bytearray(file.durable)
 
     def corrupt(self, path: str, offset: int) -> None:
-        """One byte rots, on the platter and in every cache."""
+        """A bit flips, on the platter and in every cache."""
         file = self.file(path)
         for content in (file.data, file.durable):
             if offset < len(content):
-                content[offset] ^= 0xFF
+                content[offset] ^= 1 << offset % 8
 
     # -- names
 

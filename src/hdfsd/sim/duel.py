@@ -515,9 +515,12 @@ class Duel:
     def _fill_disk(self) -> None:
         platter = self.journals.machines[JOURNALS[0]].platter
         before = platter.capacity_bytes
-        platter.capacity_bytes = platter.used_bytes + self._dice.below(2_000)
+        left_bytes = self._dice.below(2_000)
+        platter.capacity_bytes = platter.used_bytes + left_bytes
+        self.world.loop.note(f"{platter.name} has {left_bytes} bytes left")
 
         def empty() -> None:
+            self.world.loop.note(f"{platter.name} has room again")
             platter.capacity_bytes = max(platter.capacity_bytes, before)
 
         self._heal_later(empty)
@@ -535,9 +538,13 @@ class Duel:
                 )
                 platter = self.journals.machines[name].platter
                 judge.rotten = name
-                platter.corrupt(path, self._dice.below(len(platter.file(path).data)))
+                offset = self._dice.below(len(platter.file(path).data))
+                self.world.loop.note(f"a bit flips on {name}: {path} at {offset}")
+                platter.corrupt(path, offset)
                 return
 
     def _jump(self) -> None:
-        clock = self.journals.machines[self._dice.pick([*JOURNALS, *WRITERS])].clock
-        clock.wall_skew_ms += self._dice.below(2_000_000) - 1_000_000
+        machine = self.journals.machines[self._dice.pick([*JOURNALS, *WRITERS])]
+        jump_ms = self._dice.below(2_000_000) - 1_000_000
+        self.world.loop.note(f"the clock of {machine.name} jumps by {jump_ms} ms")
+        machine.clock.wall_skew_ms += jump_ms

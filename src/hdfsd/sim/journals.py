@@ -110,6 +110,7 @@ class Journals:
         self.habits = habits
         self.judge = Judge(world.loop, MAJORITY)
         self.judge.current_dir = CURRENT_DIR
+        self.judge.name_of = world.name_of
         self.record = Record()
         self.machines: dict[str, Machine] = {}
         self.running: dict[str, Process | None] = {}

@@ -554,7 +554,7 @@ class SimTransport(asyncio.Transport):
     def _lose(self, error: Exception | None) -> None:
         self._leave()
         if self.protocol is not None:
-            self.fabric.loop.note(f"{self.host.name} loses a connection: {error}")
+            self.fabric.loop.note(f"{self.host.name} loses a connection: {error or 'closed'}")
             self._call(self.protocol.connection_lost, error)
 
     # -- delivery

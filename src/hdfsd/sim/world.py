@@ -160,6 +160,11 @@ class World:
         machine = self.machines[name] = Machine(self, name)
         return machine
 
+    def name_of(self, ip: str) -> str:
+        """The machine that has this address."""
+        host = self.fabric.resolve(ip)
+        return ip if host is None else host.name
+
     def run(self, story: Coroutine[Any, Any, T]) -> T:
         """Runs the story, outside of all processes, until it returns; then everything ends.
 

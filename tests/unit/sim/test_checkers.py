@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from hdfsd.base.errors import CorruptData, InvariantBroken, IOFault, QuorumLost
-from hdfsd.sim.checkers import Copy, Judge, Violation, history
+from hdfsd.sim.checkers import Copy, Judge, Violation, _asked, history
 from hdfsd.sim.world import KILLED, World
 from hdfsd.wire.messages import qjournal
 
@@ -20,6 +22,12 @@ def new_epoch(epoch: int) -> qjournal.NewEpochRequestProto:
 
 def finalize(epoch: int, first: int, last: int) -> qjournal.FinalizeLogSegmentRequestProto:
     request = qjournal.FinalizeLogSegmentRequestProto(startTxId=first, endTxId=last)
+    request.reqInfo.epoch = epoch
+    return request
+
+
+def journal(epoch: int, first: int, count: int) -> qjournal.JournalRequestProto:
+    request = qjournal.JournalRequestProto(firstTxnId=first, numTxns=count, segmentTxnId=first)
     request.reqInfo.epoch = epoch
     return request
 
@@ -86,11 +94,45 @@ def test_the_cause_of_an_end_counts_too() -> None:
 
 def test_refusals_and_bugs_of_a_journal() -> None:
     made = judge()
-    made.failed("jn1", "journal", IOFault("epoch"))
-    made.failed("jn1", "journal", OSError(28, "full"))
+    request = journal(2, 7, 3)
+    made.failed("jn1", "journal", request, "10.0.0.4", IOFault("epoch"))
+    made.failed("jn1", "journal", request, "10.0.0.4", OSError(28, "full"))
     assert made.violations == []
-    made.failed("jn1", "journal", KeyError("x"))
+    made.failed("jn1", "journal", request, "10.0.0.4", KeyError("x"))
     assert "KeyError" in made.violations[0]
+
+
+def test_answers_are_told_as_a_story(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    made = judge()
+    made.name_of = {"10.0.0.4": "nn1"}.__getitem__
+    made.answered("jn1", "new_epoch", new_epoch(2), "10.0.0.4")
+    made.answered("jn1", "finalize_log_segment", finalize(2, 1, 6), "10.0.0.4")
+    made.failed("jn1", "journal", journal(2, 7, 3), "10.0.0.4", IOFault("no segment is open"))
+    assert caplog.messages == [
+        "yes to nn1: new_epoch 2",
+        "yes to nn1: finalize_log_segment 1..6 in epoch 2",
+        "no to nn1: journal 7..9 of segment 7 in epoch 2: java.io.IOException: no segment is open",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "words"),
+    [
+        ("StartLogSegment", {"txid": 7}, "asked 7 in epoch 0"),
+        ("PrepareRecovery", {"segmentTxId": 7}, "asked of segment 7 in epoch 0"),
+        ("Heartbeat", {}, "asked in epoch 0"),
+        ("Format", {}, "asked"),
+    ],
+)
+def test_requests_in_a_few_words(name: str, fields: dict[str, int], words: str) -> None:
+    assert _asked("asked", getattr(qjournal, f"{name}RequestProto")(**fields)) == words
+
+
+def test_an_accepted_recovery_in_a_few_words() -> None:
+    request = qjournal.AcceptRecoveryRequestProto()
+    request.stateToAccept.startTxId, request.stateToAccept.endTxId = 4, 9
+    assert _asked("accept_recovery", request) == "accept_recovery 4..9 in epoch 0"
 
 
 def copy(journal: str, first: int, last: int, *, finalized: bool = True, mark: str = "a") -> Copy:
