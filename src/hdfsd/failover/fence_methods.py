@@ -16,6 +16,7 @@ from hdfsd.base.nameservices import NameNodeAddresses
 from hdfsd.failover.ssh_fence import parse_argument
 
 METHODS_KEY = "dfs.ha.fencing.methods"
+NOTHING = frozenset({"/bin/true", "/usr/bin/true"})
 _METHOD = re.compile(r"([a-zA-Z0-9.$]+)(?:\((.+?)\))?")
 _COMMENT = re.compile(r"#.*$")
 
@@ -90,6 +91,12 @@ def command_for(argument: str, subject: Subject | None) -> str:
             " put a command with a comma into a script"
         )
     return commands[0] if subject is Subject.TARGET else commands[1]
+
+
+def is_nothing(command: str) -> bool:
+    """Whether a command says that nothing needs to be done; to start a shell for that would only
+    prolong the outage."""
+    return command.strip() in NOTHING
 
 
 def environment_for(

@@ -23,6 +23,7 @@ from hdfsd.failover.fence_methods import (
     Subject,
     command_for,
     environment_for,
+    is_nothing,
     parse_methods,
 )
 from hdfsd.failover.policy import ServiceState
@@ -185,6 +186,8 @@ class Fencer:
         self, method: FenceMethod, namenode: NameNodeAddresses, subject: Subject | None
     ) -> tuple[bool, str]:
         command = command_for(method.argument, subject)
+        if is_nothing(command):
+            return True, "nothing needs to be done"
         result = await self._means.shell.run(
             "set -e\n" + command,
             environment=environment_for(self._plan.environment, namenode, subject),

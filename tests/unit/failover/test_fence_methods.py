@@ -13,6 +13,7 @@ from hdfsd.failover.fence_methods import (
     Subject,
     command_for,
     environment_for,
+    is_nothing,
     parse_methods,
 )
 
@@ -71,6 +72,13 @@ def test_two_commands_are_for_the_two_nodes_of_a_failover_by_hand() -> None:
         command_for("/up,/down", None)
     with pytest.raises(ConfigError, match="at most two"):
         command_for("/up,/down,/out", Subject.TARGET)
+
+
+def test_a_command_that_does_nothing() -> None:
+    assert is_nothing("/bin/true")
+    assert is_nothing(" /usr/bin/true ")
+    assert not is_nothing("/bin/true; reboot")
+    assert not is_nothing("/bin/false")
 
 
 @pytest.mark.parametrize(

@@ -96,6 +96,18 @@ def test_what_every_method_said_is_on_record(world: World) -> None:
     world.run(story())
 
 
+def test_where_nothing_needs_to_be_done_no_shell_is_started(world: World) -> None:
+    async def story() -> None:
+        world.namenodes["nn1"].kill()
+        attempts: list[FenceAttempt] = []
+        fencing = fencer(world, "shell(/bin/true)", attempts=attempts)
+        assert "fenced by shell(/bin/true)" in await fencing.fence(world.settings("nn1").namenode)
+        assert world.shell.ran == []
+        assert (attempts[-1].succeeded, attempts[-1].said) == (True, "nothing needs to be done")
+
+    world.run(story())
+
+
 def test_no_methods(world: World) -> None:
     async def story() -> None:
         world.namenodes["nn1"].kill()
