@@ -157,8 +157,9 @@ class Side:
         """The segment that a recovery finalized is unfinished again; JournalNodes are down."""
         for name in NAMES:
             current = self.nodes.current(name, journal_id)
-            finalized = next(current.glob("edits_0000000000000000001-*"))
-            finalized.rename(current / "edits_inprogress_0000000000000000001")
+            # A recovery needs a majority: one of them may not have come so far.
+            for finalized in current.glob("edits_0000000000000000001-*"):
+                finalized.rename(current / "edits_inprogress_0000000000000000001")
 
     def close(self) -> None:
         for program in self._programs.values():
@@ -180,6 +181,8 @@ class Run:
     def run(self, rounds: int) -> None:
         for side in self._sides:
             side.start()
+            side.program(HDFSD, HDFSD).ask("rate", MANY, self._mode.warmup_s)
+            self._add(side, "memory", side.memory_mib())
             for writer in WRITERS:
                 for slow in (False, True):
                     program = side.program(writer, _journal(writer, slow=slow), slow=slow)
@@ -192,7 +195,7 @@ class Run:
                     for disturbance in ("", *DISTURBED):
                         self._in_turns(number, writer, count, disturbance)
         for side in self._sides:
-            self._add(side, "memory", side.memory_mib())
+            self._add(side, "memory_many", side.memory_mib())
         for side in self._sides:
             self._recover(side)
 
@@ -263,7 +266,7 @@ def main() -> int:
         for side in sides:
             side.close()
         shutil.rmtree(directory, ignore_errors=True)
-    print(f"\n{monotonic() - began:.0f} s\n")
+    print(f"\n{monotonic() - began:.0f} s; a segment of {mode.segment_bytes >> 20} MB\n")
     print("\n".join(table(theirs, ours)))
     not_reached = missed(theirs, ours)
     if not_reached:

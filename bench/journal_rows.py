@@ -70,8 +70,9 @@ ROWS: Sequence[JournalRow] = (
     JournalRow(
         Row("restart", "the same, the journals killed too: start and recovery", "s", ratio_min=1.0)
     ),
-    JournalRow(Row("memory", "memory of a JournalNode after the rates, PSS", "MiB", most=60)),
-    JournalRow(Row("memory_big", "the same after the recovery", "MiB", most=60)),
+    JournalRow(Row("memory", "memory of a JournalNode with one journal, PSS", "MiB", most=60)),
+    JournalRow(Row("memory_many", "the same with four, after all the rates above", "MiB", most=60)),
+    JournalRow(Row("memory_big", "the same with five, after the recovery", "MiB", most=60)),
 )
 
 
@@ -138,8 +139,7 @@ def page(facts: Mapping[str, str], theirs: Figures, ours: Figures) -> str:
         "batch at a time, as NameNodes do: the next is not sent before a majority has the last. So",
         "what our JournalNodes allow beyond Hadoop's, to send a batch before the last is answered,",
         "plays a part only for a journal that is behind. Whoever waits has one transaction of 87",
-        "bytes under way. Of Hadoop's 64 threads one flushes for all that have logged by then; our",
-        "64 are released together and come back together.",
+        "bytes under way; 64 are released together and come back together.",
         "",
         *(f"- {name}: {value}" for name, value in facts.items()),
         "",

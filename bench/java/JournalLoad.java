@@ -17,11 +17,7 @@ import org.apache.hadoop.hdfs.server.namenode.EditLogOutputStream;
 import org.apache.hadoop.hdfs.server.namenode.FSEditLogOp;
 import org.apache.hadoop.hdfs.server.protocol.NamespaceInfo;
 
-/**
- * The twin of bench/journal_writer.py on Hadoop's QuorumJournalManager: threads that log one
- * transaction and wait until it is durable. One of them flushes for all that have come by then;
- * who comes meanwhile goes with the next flush, as in Hadoop's NameNode.
- */
+/** The twin of bench/journal_writer.py on Hadoop's QuorumJournalManager: the same commands. */
 public class JournalLoad {
   private static final int LAYOUT_VERSION = -67;
   private static final int SAMPLES_MAX = 1 << 20;
@@ -32,9 +28,7 @@ public class JournalLoad {
   private final QuorumJournalManager journal;
   private EditLogOutputStream stream;
   private long first;
-  private long logged;
-  private long durable;
-  private boolean flushing;
+  private long next;
 
   private JournalLoad(String uri, PrintStream answers) throws IOException {
     this.answers = answers;
@@ -61,12 +55,12 @@ public class JournalLoad {
         start(1);
         return "{}";
       case "roll":
-        if (logged < first) {
-          makeDurable(log());
+        if (next == first) {
+          write(1);
         }
         stream.close();
-        journal.finalizeLogSegment(first, logged);
-        start(logged + 1);
+        journal.finalizeLogSegment(first, next - 1);
+        start(next);
         return "{}";
       case "rate":
         return rate(Integer.parseInt(words[1]), Double.parseDouble(words[2]));
@@ -76,87 +70,39 @@ public class JournalLoad {
   }
 
   private void start(long txid) throws IOException {
-    first = txid;
-    logged = durable = txid - 1;
+    first = next = txid;
     stream = journal.startLogSegment(txid, LAYOUT_VERSION);
   }
 
+  /** All that wait are answered together and are back at once: the next flush takes all. */
   private String rate(int writers, double seconds) throws Exception {
-    long[][] took = new long[writers][];
-    Throwable[] failed = new Throwable[1];
-    Thread[] threads = new Thread[writers];
+    long[] took = new long[SAMPLES_MAX];
+    int count = 0;
     long began = System.nanoTime();
     long end = began + (long) (seconds * 1e9);
-    for (int i = 0; i < writers; i++) {
-      int number = i;
-      threads[i] =
-          new Thread(
-              () -> {
-                try {
-                  took[number] = write(end, SAMPLES_MAX / writers);
-                } catch (Throwable e) {
-                  failed[0] = e;
-                }
-              });
-      threads[i].start();
+    long now = began;
+    while (now < end && count < SAMPLES_MAX) {
+      long asked = now;
+      write(writers);
+      now = System.nanoTime();
+      took[count++] = now - asked;
     }
-    for (Thread thread : threads) {
-      thread.join();
-    }
-    double elapsed = (System.nanoTime() - began) / 1e9;
-    if (failed[0] != null) {
-      throw new IOException("a writer failed", failed[0]);
-    }
-    long[] all = Arrays.stream(took).flatMapToLong(Arrays::stream).sorted().toArray();
+    Arrays.sort(took, 0, count);
     return String.format(
         Locale.ROOT,
         "{\"per_second\": %f, \"count\": %d, \"p50_ms\": %f, \"p99_ms\": %f}",
-        all.length / elapsed,
-        all.length,
-        all[all.length / 2] / 1e6,
-        all[(int) (all.length * 99L / 100)] / 1e6);
+        (double) count * writers / ((now - began) / 1e9),
+        count,
+        took[count / 2] / 1e6,
+        took[(int) (count * 99L / 100)] / 1e6);
   }
 
-  private long[] write(long end, int samplesMax) throws Exception {
-    long[] took = new long[samplesMax];
-    int count = 0;
-    for (long now = System.nanoTime(); now < end && count < samplesMax; count++) {
-      makeDurable(log());
-      long after = System.nanoTime();
-      took[count] = after - now;
-      now = after;
+  private void write(int count) throws Exception {
+    for (int i = 0; i < count; i++) {
+      stream.write(Mkdir.of(next++));
     }
-    return Arrays.copyOf(took, count);
-  }
-
-  private synchronized long log() throws Exception {
-    logged++;
-    stream.write(Mkdir.of(logged));
-    return logged;
-  }
-
-  private void makeDurable(long txid) throws Exception {
-    long upTo;
-    synchronized (this) {
-      while (txid > durable && flushing) {
-        wait(1000);
-      }
-      if (txid <= durable) {
-        return;
-      }
-      flushing = true;
-      upTo = logged;
-      stream.setReadyToFlush();
-    }
-    try {
-      stream.flush();
-    } finally {
-      synchronized (this) {
-        durable = upTo;
-        flushing = false;
-        notifyAll();
-      }
-    }
+    stream.setReadyToFlush();
+    stream.flush();
   }
 
   /** The classes of transactions are their package's own. */
