@@ -314,7 +314,9 @@ class Registry:
             self.storages.append(storage)
             node.storages[proto.storageUuid] = storage
         else:
-            storage.storage_type = proto.storageType
+            if storage.storage_type != proto.storageType:
+                storage.storage_type = proto.storageType
+                node.info = None
             storage.read_only = proto.state == hdfs.DatanodeStorageProto.READ_ONLY_SHARED
         return storage
 

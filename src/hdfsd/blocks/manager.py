@@ -51,6 +51,7 @@ class BlockManager:
         self._settings = settings
         self._dice = dice
         self._pool = namespace_info.block_pool_id
+        self._located = located.LocatedBlocks(self._pool)
         self._racks = racks or {}
         self._now_ms = 0
         """As of the last call that told the time: heartbeats and ticks do, every few seconds."""
@@ -465,10 +466,15 @@ class BlockManager:
     # --- reading -------------------------------------------------------------------------------
 
     def located_block(
-        self, block_id: BlockId, offset: int, *, reader: str | None = None
+        self,
+        block_id: BlockId,
+        offset: int,
+        *,
+        reader: str | None = None,
+        into: hdfs.LocatedBlockProto | None = None,
     ) -> hdfs.LocatedBlockProto:
         """Replicas sorted for `reader` (IP or host): local first, then random; stale ones last if
-        so configured. Raises KeyError."""
+        so configured. `into`: the message to fill, e.g. one inside an answer. Raises KeyError."""
         row = self.blocks.need(block_id)
         construction = self.blocks.open.get(row)
         corrupt = False
@@ -482,9 +488,9 @@ class BlockManager:
                 storages = [s for s in storages if corrupt or s.index not in marks]
         storages = [storage for storage in storages if not storage.failed]
         self._sort_for_reader(storages, reader)
-        return located.located_block(
-            self.blocks.block(row), self._pool, offset, storages, corrupt=corrupt
-        )
+        answer = hdfs.LocatedBlockProto() if into is None else into
+        self._located.fill(answer, self.blocks.block(row), offset, storages, corrupt=corrupt)
+        return answer
 
     def _sort_for_reader(self, storages: list[Storage], reader: str | None) -> None:
         """NetworkTopology.sortByDistance: own node, own rack, the rest; random among equals."""

@@ -236,12 +236,15 @@ class ClientReads:
         )
         if not found.blocks:
             return answer
-        for block, start in _overlapping(found.blocks, offset, length):
-            answer.blocks.append(blocks.located_block(block.block_id, start, reader=reader))
-        start = sum(block.num_bytes for block in found.blocks[:-1])
-        answer.lastBlock.CopyFrom(
-            blocks.located_block(found.blocks[-1].block_id, start, reader=reader)
-        )
+        last, shown = found.blocks[-1], None
+        for shown, start in _overlapping(found.blocks, offset, length):
+            into = answer.blocks.add()
+            blocks.located_block(shown.block_id, start, reader=reader, into=into)
+        if shown is last:
+            answer.lastBlock.CopyFrom(answer.blocks[-1])
+        else:
+            start = sum(block.num_bytes for block in found.blocks[:-1])
+            blocks.located_block(last.block_id, start, reader=reader, into=answer.lastBlock)
         return answer
 
     def get_fs_stats(

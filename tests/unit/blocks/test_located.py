@@ -49,6 +49,29 @@ def test_a_located_block_is_complete_on_the_wire(world):
     assert parsed.blockToken.identifier == b""
 
 
+def test_a_copied_located_block_is_as_one_made_anew(world):
+    for name in "abc":
+        world.add_node(name)
+    templates = located.LocatedBlocks(world.POOL)
+    storages = [world.storage(name) for name in "abc"]
+
+    def check(number, order, corrupt):
+        what, into = world.block(number), hdfs.LocatedBlockProto(offset=7, corrupt=True)
+        templates.fill(into, what, 128 * number, order, corrupt=corrupt)
+        assert into == located.located_block(what, world.POOL, 128 * number, order, corrupt=corrupt)
+
+    for number, order in enumerate([storages, storages[::-1], storages[:1], [], storages]):
+        check(number, order, bool(number % 2))
+    world.heartbeat("b", remaining=6)
+    check(6, storages, False)
+    world.heartbeat("b", remaining=7)
+    check(6, storages[::-1], False)
+    proto = hdfs.DatanodeStorageProto(storageUuid="c-s0", storageType=hdfs.SSD)
+    world.manager.datanodes.storage(storages[2].node, proto)
+    assert storages[2].storage_type == hdfs.SSD
+    check(8, storages, False)
+
+
 def test_storages_are_reported_one_by_one(world):
     node = world.add_node("a", storages=2, remaining=5)
     node.storages["a-s1"].failed = True
