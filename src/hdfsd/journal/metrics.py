@@ -7,6 +7,7 @@ not depend on how much happens in it. As in Hadoop, percentiles are those of the
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 WINDOWS_S = (60, 300, 3600)
@@ -14,6 +15,7 @@ PERCENTILES = (50, 75, 90, 95, 99)
 SIZES_PER_DOUBLING = 8
 BOUNDS_MICROS = tuple(125 << power for power in range(16))
 """Of the histogram: 125 µs to 4 s."""
+RECENT_MAX = 256
 
 
 def _size_of(micros: int) -> int:
@@ -90,6 +92,8 @@ class JournalMetrics:
     windows: tuple[Window, ...] = field(default_factory=_windows)
     sync_counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MICROS) + 1))
     """By BOUNDS_MICROS; the last of them is beyond all bounds."""
+    _recent: list[tuple[int, int]] = field(default_factory=list)
+    """Syncs that are not in the windows yet: many at once take less time than one by one."""
 
     def wrote(self, txns: int, size: int, *, lagging: bool) -> None:
         """A batch was written."""
@@ -113,13 +117,20 @@ class JournalMetrics:
         """An fsync took so long."""
         self.syncs += 1
         self.syncs_micros += micros
-        bound = next((i for i, limit in enumerate(BOUNDS_MICROS) if micros <= limit), -1)
-        self.sync_counts[bound] += 1
-        for window in self.windows:
-            window.add(micros, now_ms)
+        self.sync_counts[bisect_left(BOUNDS_MICROS, micros)] += 1
+        self._recent.append((micros, now_ms))
+        if len(self._recent) >= RECENT_MAX:
+            self._count_recent()
+
+    def _count_recent(self) -> None:
+        for micros, now_ms in self._recent:
+            for window in self.windows:
+                window.add(micros, now_ms)
+        self._recent.clear()
 
     def attributes(self, now_ms: int) -> dict[str, int | float]:
         """Under the names that Hadoop's JournalMetrics has in JMX."""
+        self._count_recent()
         found: dict[str, int | float] = {}
         for window in self.windows:
             name = f"Syncs{window.seconds}s"

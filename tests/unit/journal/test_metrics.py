@@ -5,7 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hdfsd.journal.metrics import BOUNDS_MICROS, PERCENTILES, JournalMetrics, Window
+from hdfsd.journal.metrics import (
+    BOUNDS_MICROS,
+    PERCENTILES,
+    RECENT_MAX,
+    JournalMetrics,
+    Window,
+)
 
 MINUTE_MS = 60_000
 
@@ -75,3 +81,13 @@ def test_attributes_have_hadoops_names() -> None:
     assert sum(metrics.sync_counts) == metrics.syncs == 2
     assert metrics.sync_counts[BOUNDS_MICROS.index(2000)] == 1
     assert metrics.sync_counts[-1] == 1
+
+
+def test_syncs_are_counted_in_the_window_in_which_they_were() -> None:
+    metrics = JournalMetrics()
+    for _ in range(RECENT_MAX + 3):
+        metrics.synced(100, 0)
+    metrics.synced(100, MINUTE_MS)
+    assert metrics.attributes(MINUTE_MS)["Syncs60sNumOps"] == RECENT_MAX + 3
+    assert metrics.attributes(2 * MINUTE_MS)["Syncs60sNumOps"] == 1
+    assert metrics.syncs == RECENT_MAX + 4
