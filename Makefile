@@ -9,6 +9,7 @@ PYTEST := $(BIN)/python -m pytest
 SEEDS ?= 1000
 JOURNAL_SEEDS ?= 10000
 FUZZ ?= 30
+FUZZ_SEED ?= 0
 COMPILED ?= .compiled
 DOCS := docs/COVERAGE.md
 
@@ -60,7 +61,7 @@ sim-pairs: $(READY)
 	$(BIN)/hdfsd sim --pairs
 
 fuzz: $(READY)
-	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ)
+	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ) --seed $(FUZZ_SEED)
 
 interop: $(READY) $(HADOOP)/lib/.complete
 	scripts/need java default-jre-headless "Apache Hadoop"

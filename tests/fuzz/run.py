@@ -34,7 +34,7 @@ def fuzz(target: str, arguments: Sequence[str]) -> None:
     atheris.Fuzz()
 
 
-def supervise(target: str, seconds: int, keep: Path) -> bool:
+def supervise(target: str, seconds: int, keep: Path, seed: int) -> bool:
     """Whether nothing was found; says what was done."""
     corpus = importlib.import_module("corpus")
     keep.mkdir(parents=True, exist_ok=True)
@@ -47,6 +47,7 @@ def supervise(target: str, seconds: int, keep: Path) -> bool:
             [
                 *(sys.executable, __file__, "--child", target, directory),
                 f"-max_total_time={seconds}",
+                f"-seed={seed}",
                 f"-max_len={INPUT_BYTES_MAX[target]}",
                 f"-artifact_prefix={keep}/{target}-",
                 *("-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"),
@@ -75,10 +76,13 @@ def summary(said: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=30, help="per target")
+    parser.add_argument("--seed", type=int, default=0, help="of chance; 0: another every time")
     parser.add_argument("--keep", type=Path, default=FUZZ / "findings")
     parser.add_argument("targets", nargs="*", default=list(TARGETS), metavar="TARGET")
     options = parser.parse_args()
-    clean = [supervise(target, options.seconds, options.keep) for target in options.targets]
+    clean = [
+        supervise(target, options.seconds, options.keep, options.seed) for target in options.targets
+    ]
     return 0 if all(clean) else 1
 
 

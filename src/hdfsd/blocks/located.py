@@ -11,7 +11,6 @@ from hdfsd.base.ids import Block, BlockId, GenStamp
 from hdfsd.blocks.datanodes import DataNode, Storage
 from hdfsd.wire.messages import client_namenode, datanode, hdfs, hdfs_server
 
-
 TEMPLATES_MAX = 10_000
 """Of located blocks: so many orders of storages are remembered, a kilobyte each."""
 _NO_BLOCK = Block(BlockId(0), 0, GenStamp(0))
