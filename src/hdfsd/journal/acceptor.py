@@ -10,6 +10,7 @@ durable; the last one is the answer. Rules: Hadoop's Journal.java, wire fact edi
   forgotten only when the segment is finalized or started anew.
 - J4 (P1): the answer to `journal` stands behind its Append, which the store syncs.
 - J5 (P8): a batch is appended only when it is the transactions it is said to be, checksums right.
+- J7 (P1): a segment with a transaction is not started again in the epoch that wrote it.
 
 An effect that fails leaves this object ahead of the disk: it must be thrown away and loaded anew.
 """
@@ -837,7 +838,7 @@ class Acceptor:
                 f" ; journal id: {self.journal_id}"
             )
         # This very writer began the segment before, and its transaction may be acknowledged: the
-        # request has come twice, and a restart in between has forgotten its serial number.
+        # request has come twice, and a restart in between has forgotten its serial number (J7).
         if existing.last_txid is not None and epoch == self.state.writer_epoch:
             raise self._out_of_sync(
                 f"The log file {self._draw(existing)} was written in epoch {epoch} already"

@@ -1,4 +1,4 @@
-"""Driver. One journal's directory: loads its state, executes effects in their order (J1, J3, J4).
+"""Driver. One journal's directory: loads its state, executes effects in order (J1, J3, J4, J6).
 
 What may be lost in a crash at any effect, and why nothing is promised that could be, stands with
 the effects in journal.acceptor. Appends are written at once and made durable by `sync`, so that
@@ -200,7 +200,7 @@ class JournalStore:
     async def _make_names_durable(self) -> None:
         """What was renamed by a process that did not live to sync it may lose its new name.
 
-        A segment that we call finalized must stay so: what was accepted for it is forgotten (J3).
+        A segment that we call finalized must stay so: what was accepted for it is forgotten (J6).
         """
         for directory in (self.current, f"{self.current}/{layout.PAXOS}"):
             if self._disk.is_dir(directory):
@@ -209,7 +209,7 @@ class JournalStore:
     async def _make_durable(self, first_txid: TxId) -> None:
         """What the process before wrote and did not live to sync is only in the machine's memory.
 
-        It may be the copy that a recovery decides on, and is not written again then (P1).
+        It may be the copy that a recovery decides on, and is not written again then (J6).
         """
         file = self._disk.open(self._inprogress_path(first_txid))
         try:
