@@ -20,6 +20,8 @@ TERMINATOR = 0xFF
 
 _FRAME_HEAD = struct.Struct(">BIq")
 _CHECKSUM = struct.Struct(">I")
+_LINK = struct.Struct(">IBIq")
+"""A checksum, and the head of the frame behind it."""
 _FILE_HEAD = struct.Struct(">ii")
 _TERMINATORS = b"\xff"
 _LENGTH_MIN = FRAME_BYTES_MIN - 1 - _CHECKSUM.size
@@ -165,19 +167,28 @@ def check_run(data: bytes, first_txid: int, count: int) -> None:
 def _walk(data: bytes, position: int, txid: int) -> tuple[int, int]:
     """(offset, txid) behind the good frames at `position`, of which the first has `txid`.
 
-    Every transaction that is written or loaded comes through here: one straight loop.
+    Every transaction that is written or loaded comes through here: one straight loop, which reads
+    a checksum and the head of the frame behind it at once, and copies small pieces, as that takes
+    less time than views of them.
     """
-    view, end = memoryview(data), len(data)
-    head, checksum, crc32 = _FRAME_HEAD.unpack_from, _CHECKSUM.unpack_from, zlib.crc32
-    while position + FRAME_BYTES_MIN <= end:
-        opcode, length, found = head(data, position)
-        if found != txid or opcode == TERMINATOR or not _LENGTH_MIN <= length <= _LENGTH_MAX:
-            break
+    crc32, link = zlib.crc32, _LINK.unpack_from
+    last = len(data) - _LINK.size
+    if position > len(data) - FRAME_BYTES_MIN:
+        return position, txid
+    opcode, length, found = _FRAME_HEAD.unpack_from(data, position)
+    while found == txid and _LENGTH_MIN <= length <= _LENGTH_MAX and opcode != TERMINATOR:
         body_end = position + 1 + length
-        next_position = body_end + 4
-        if next_position > end or crc32(view[position:body_end]) != checksum(data, body_end)[0]:
+        if body_end > last:
+            # Nothing but a checksum fits behind it.
+            tail = data[body_end : body_end + _CHECKSUM.size]
+            whole = len(tail) == _CHECKSUM.size
+            if whole and _CHECKSUM.pack(crc32(data[position:body_end])) == tail:
+                position, txid = body_end + _CHECKSUM.size, txid + 1
             break
-        position, txid = next_position, txid + 1
+        checksum, opcode, length, found = link(data, body_end)
+        if crc32(data[position:body_end]) != checksum:
+            break
+        position, txid = body_end + 4, txid + 1
     return position, txid
 
 
