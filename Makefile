@@ -49,6 +49,7 @@ test: $(READY)
 	scripts/need /usr/sbin/sshd openssh-server "tests of fencing through ssh"
 	scripts/need fuser psmisc "tests of fencing through ssh"
 	scripts/need nc netcat-openbsd "tests of fencing through ssh"
+	scripts/need ip iproute2 "tests of cut networks"
 	$(PYTEST) -n auto --dist loadfile -m "not interop" tests
 
 sim: $(READY)

@@ -53,6 +53,16 @@ def need_program() -> Callable[[str, str], str]:
 
 
 @pytest.fixture(scope="session")
+def network_namespaces(need_program: Callable[[str, str], str]) -> None:
+    """Machines of a test may be made (tests/system/machines)."""
+    need_program("ip", "iproute2")
+    name = f"hdfsd{os.getpid()}probe"
+    if subprocess.run(["ip", "netns", "add", name], check=False, capture_output=True).returncode:
+        missing("no network namespaces: who runs this may not make them")
+    subprocess.run(["ip", "netns", "del", name], check=True)
+
+
+@pytest.fixture(scope="session")
 def hadoop_lib() -> Path:
     """The directory of Apache Hadoop's jars."""
     import hadoop
