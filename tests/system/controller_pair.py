@@ -20,7 +20,8 @@ from typing import Any
 from hadoop import free_ports
 
 NAMENODE = """
-import asyncio, sys
+import asyncio, os, sys
+from hdfsd.base.errors import HealthCheckFailed
 from hdfsd.base.ids import Address
 from hdfsd.io.clock import RealClock
 from hdfsd.io.network import TcpNetwork
@@ -33,6 +34,8 @@ class Service:
     def get_service_status(self, request, call):
         return ha.GetServiceStatusResponseProto(state=self.state, readyToBecomeActive=True)
     def monitor_health(self, request, call):
+        if os.path.exists(sys.argv[2]):
+            raise HealthCheckFailed("no room left")
         return ha.MonitorHealthResponseProto()
     def transition_to_active(self, request, call):
         assert request.reqInfo.reqSource == ha.REQUEST_BY_ZKFC
@@ -92,7 +95,11 @@ class Pair:
             )
 
     def start_namenode(self, name: str) -> None:
-        self.spawn(name, "-c", NAMENODE, str(self.rpc[name]))
+        self.spawn(name, "-c", NAMENODE, str(self.rpc[name]), str(self.sickness_of(name)))
+
+    def sickness_of(self, name: str) -> Path:
+        """While this file is there the NameNode is unhealthy."""
+        return self.root / f"{name}-is-sick"
 
     def start_controller(self, name: str) -> None:
         words = ("zkfc", "-D", f"dfs.ha.namenode.id={name}")

@@ -56,6 +56,24 @@ def test_a_frozen_namenode_is_found_and_replaced(pair: Pair) -> None:
     pair.until_state("nn1", "standby")
 
 
+def test_an_unhealthy_namenode_makes_way_and_comes_back(pair: Pair) -> None:
+    pair.sickness_of("nn1").touch()
+    pair.until_state("nn2", "active")
+    assert pair.state("nn1") == "standby"
+    assert not pair.fenced.exists(), "it still does what it is asked"
+    told = pair.explain()
+    assert told["namenodes"][0]["trouble"] == "no room left"
+    assert "NOBODY takes over (nn1: its NameNode is unhealthy" in told["forecast"][0]["then"]
+    refused = pair.hdfsd("haadmin", "-failover", "nn2", "nn1")
+    assert refused.returncode == 255
+    assert "is not currently healthy. Cannot be failover target" in refused.stderr
+    pair.sickness_of("nn1").unlink()
+    pair.until(
+        "nn1 takes over when it is asked",
+        lambda: pair.hdfsd("haadmin", "-failover", "nn2", "nn1").returncode == 0,
+    )
+
+
 def test_a_controller_that_is_asked_to_stop_stops(pair: Pair) -> None:
     process = pair.processes.pop("zkfc-nn1")
     process.send_signal(signal.SIGTERM)
