@@ -35,7 +35,11 @@ async def main() -> None:
     )
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there, back = await asyncio.open_connection(host, int(target))
+        try:
+            there, back = await asyncio.open_connection(host, int(target))
+        except OSError:
+            writer.close()
+            return
         await asyncio.gather(
             forward(reader, back, delay_s), forward(there, writer, 0), return_exceptions=True
         )
