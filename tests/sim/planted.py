@@ -136,3 +136,22 @@ def serve_unsynced_edits(patch: pytest.MonkeyPatch) -> None:
             await self.store.sync()
 
     patch.setattr(Journal, "_sync", sync)
+
+
+def present_what_may_be_lost(patch: pytest.MonkeyPatch) -> None:
+    """A restarted JournalNode answers from what its machine may still lose (J6): once ours."""
+
+    async def leave(self: JournalStore, first_txid: TxId) -> None:
+        return
+
+    patch.setattr(JournalStore, "_make_durable", leave)
+
+
+def start_anew_what_was_written(patch: pytest.MonkeyPatch) -> None:
+    """A start that comes twice empties a segment of one transaction (J7): once ours."""
+    honest = Acceptor._check_startable
+
+    def check(self: Acceptor, first: TxId, epoch: int) -> None:
+        honest(self, first, 0)
+
+    patch.setattr(Acceptor, "_check_startable", check)

@@ -1,10 +1,12 @@
 """Driver. Judges of a run: what must hold while it rages, and what must be true in the end.
 
-- P1: a JournalNode that acknowledged a batch has it on its platter; every acknowledged mutation is
-  in the journal, as an independent reader finds it on the platters, and in the final namespaces.
+- P1: a JournalNode that acknowledged a batch, or presented or accepted a copy in a recovery, has it
+  on its platter; every acknowledged mutation is in the journal, as an independent reader finds it
+  on the platters, and in the final namespaces.
 - P2: a JournalNode that answered an epoch accepts nothing below it, and gives an epoch to one
   NameNode only, across restarts and losses of power.
-- P3: nobody ends a segment at two different transactions; finalized copies of it are identical.
+- P3: no JournalNode forgets a recovery that it accepted; nobody ends a segment at two different
+  transactions; finalized copies of it are identical.
 - P6: what a JournalNode gives to a reader is durable there.
 - P4: each at-most-once call is in the journal at most once; all NameNodes make the same of it.
 - Bugs of other kinds: a process that ends for a reason that no fault explains.
@@ -62,6 +64,10 @@ class Judge:
         self._promised: dict[str, int] = {}
         self._ends: dict[int, int] = {}
         """First to last txid of every segment that somebody finalized."""
+        self._written: dict[tuple[str, int], int] = {}
+        """Journal and segment to the epoch in which the journal acknowledged a batch of it."""
+        self._accepted: dict[tuple[str, int], int] = {}
+        """Journal and segment to the epoch of the recovery that the journal accepted last."""
         self._grants: dict[int, dict[str, int]] = {}
         """Epoch to NameNode (IP address) to how many journals gave it that epoch."""
 
@@ -78,7 +84,19 @@ class Judge:
                     return namenode
         return None
 
-    def answered(self, journal: str, method: str, request: Message, caller: str) -> None:
+    def asked(self, journal: str, request: Message) -> None:
+        """What a writer asks may be carried out, and never answered."""
+        if isinstance(request, qjournal.StartLogSegmentRequestProto):
+            self._accepted.pop((journal, request.txid), None)
+
+    def answered(
+        self,
+        journal: str,
+        method: str,
+        request: Message,
+        caller: str,
+        answer: Message | None = None,
+    ) -> None:
         """A JournalNode has answered a writer's request with success."""
         if log.isEnabledFor(logging.INFO):
             log.info("yes to %s: %s", self.name_of(caller), _asked(method, request))
@@ -94,8 +112,17 @@ class Judge:
         self._promised[journal] = max(promised, epoch)
         if isinstance(request, qjournal.JournalRequestProto):
             self._appended(journal, request)
+        elif isinstance(request, qjournal.StartLogSegmentRequestProto):
+            self._started(journal, request.txid, epoch)
         elif isinstance(request, qjournal.FinalizeLogSegmentRequestProto):
             self._finalized(journal, request.startTxId, request.endTxId)
+        elif isinstance(request, qjournal.AcceptRecoveryRequestProto):
+            wanted = request.stateToAccept
+            self._accepted[journal, wanted.startTxId] = epoch
+            self._holds(journal, "accepted", wanted.startTxId, wanted.endTxId)
+        elif isinstance(answer, qjournal.PrepareRecoveryResponseProto):
+            assert isinstance(request, qjournal.PrepareRecoveryRequestProto)
+            self._presented(journal, request.segmentTxId, answer)
 
     def failed(
         self, journal: str, method: str, request: Message, caller: str, error: Exception
@@ -130,11 +157,39 @@ class Judge:
 
     def _appended(self, journal: str, request: qjournal.JournalRequestProto) -> None:
         """J4: the file must hold it durably when the answer leaves."""
+        self._written[journal, request.segmentTxnId] = request.reqInfo.epoch
         path = f"{self.current_dir}/{files.inprogress_name(request.segmentTxnId)}"
         file = self.platters[journal].file(path)
         if request.records not in file.durable:
             last = request.firstTxnId + request.numTxns - 1
             self.accuse("P1", f"{journal} acknowledged {request.firstTxnId}..{last}, not durable")
+
+    def _started(self, journal: str, first: int, epoch: int) -> None:
+        """J7: what this writer was told to be durable here is not emptied."""
+        if self._written.get((journal, first)) == epoch:
+            self.accuse("P1", f"{journal} starts segment {first} again, acknowledged in {epoch}")
+
+    def _presented(
+        self, journal: str, first: int, answer: qjournal.PrepareRecoveryResponseProto
+    ) -> None:
+        """J3, J6: a recovery may decide on it, and must know what was decided before."""
+        if not answer.HasField("segmentState"):
+            return
+        self._holds(journal, "presents", first, answer.segmentState.endTxId)
+        accepted = self._accepted.get((journal, first), 0)
+        if answer.segmentState.isInProgress and answer.acceptedInEpoch < accepted:
+            what = f"{journal} forgot that it accepted segment {first} in epoch {accepted}"
+            self.accuse("P3", what)
+
+    def _holds(self, journal: str, verb: str, first: int, last: int) -> None:
+        """J6: this copy of a segment must survive the power."""
+        for name in (files.finalized_name(first, last), files.inprogress_name(first)):
+            content = self.platters[journal].durable(f"{self.current_dir}/{name}")
+            run = FrameScanner(name).feed(content)
+            if run is not None and run.last_txid >= last:
+                return
+        if journal != self.rotten:
+            self.accuse("P1", f"{journal} {verb} {first}..{last}, not durable")
 
     def shown(self, journal: str, since_txid: int, count: int, data: bytes) -> None:
         """A JournalNode gives edits to a reader: every one must be durable there (P6)."""
@@ -226,6 +281,7 @@ class WitnessedService(JournalService):
         call: Caller,
         caller: str,
     ) -> None:
+        self._judge.asked(self._name, request)
         witness = _Witness(self._name, method, request, call, caller, self._judge)
         self._node.journal(journal_id.identifier).submit(method, request, witness)
 
@@ -259,7 +315,7 @@ class _Witness:
         self._judge = judge
 
     def reply(self, message: Message) -> None:
-        self._judge.answered(self._journal, self._method, self._request, self._caller)
+        self._judge.answered(self._journal, self._method, self._request, self._caller, message)
         self._call.reply(message)
 
     def fail(self, error: Exception) -> None:

@@ -227,6 +227,13 @@ class Platter:
             raise _os_error(errno.ENOTDIR, path)
         return node
 
+    def durable(self, path: str) -> bytes:
+        """What the power leaves of a file at least; nothing while its name is not durable."""
+        node: _File | _Directory | None = self.root
+        for part in _parts(path):
+            node = node.durable.get(part) if isinstance(node, _Directory) else None
+        return bytes(node.durable) if isinstance(node, _File) else b""
+
     def make_durable(self, path: str) -> None:
         """The names of a directory, and of those above it on the way down to it."""
         directory = self.root

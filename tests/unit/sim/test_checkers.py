@@ -102,6 +102,42 @@ def test_refusals_and_bugs_of_a_journal() -> None:
     assert "KeyError" in made.violations[0]
 
 
+def test_an_accepted_recovery_is_not_forgotten() -> None:
+    made = judge()
+    machine = World("2").add_machine("jn1")
+    made.platters["jn1"] = machine.platter
+    made._accepted["jn1", 4] = 3
+    prepare = qjournal.PrepareRecoveryRequestProto(segmentTxId=4)
+    prepare.reqInfo.epoch = 5
+    nothing = qjournal.PrepareRecoveryResponseProto(lastWriterEpoch=1)
+    made.answered("jn1", "prepare_recovery", prepare, "10.0.0.4", nothing)
+    assert made.violations == []
+    answer = qjournal.PrepareRecoveryResponseProto(lastWriterEpoch=1, acceptedInEpoch=2)
+    answer.segmentState.startTxId, answer.segmentState.endTxId = 4, 9
+    answer.segmentState.isInProgress = True
+    made.answered("jn1", "prepare_recovery", prepare, "10.0.0.4", answer)
+    assert [v.partition(": ")[2] for v in made.violations] == [
+        "jn1 presents 4..9, not durable",
+        "jn1 forgot that it accepted segment 4 in epoch 3",
+    ]
+    # A start that is asked for may drop it, whether it is answered or not.
+    made.asked("jn1", qjournal.StartLogSegmentRequestProto(txid=4))
+    made.answered("jn1", "prepare_recovery", prepare, "10.0.0.4", answer)
+    assert sum("forgot" in violation for violation in made.violations) == 1
+
+
+def test_a_segment_with_an_acknowledged_batch_is_not_started_again() -> None:
+    made = judge()
+    made._written["jn1", 4] = 2
+    start = qjournal.StartLogSegmentRequestProto(txid=4)
+    for epoch in (3, 2):
+        start.reqInfo.epoch = epoch
+        made._started("jn1", start.txid, epoch)
+    assert [v.partition(": ")[2] for v in made.violations] == [
+        "jn1 starts segment 4 again, acknowledged in 2"
+    ]
+
+
 def test_answers_are_told_as_a_story(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     made = judge()

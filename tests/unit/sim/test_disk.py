@@ -322,6 +322,23 @@ def test_a_lock_excludes_other_processes_of_the_machine() -> None:
     play(story)
 
 
+def test_what_is_durable_of_a_file() -> None:
+    async def story(box: Box) -> None:
+        platter = box.machine.platter
+        box.disk.make_dirs("/d")
+        file = box.disk.create("/d/f")
+        file.write_at(0, b"abc")
+        assert platter.durable("/d/f") == b""
+        await file.sync()
+        assert platter.durable("/d/f") == b""
+        await box.disk.sync_dir("/d")
+        file.write_at(3, b"def")
+        assert platter.durable("/d/f") == b"abc"
+        assert platter.durable("/d/f/g") == platter.durable("/d") == platter.durable("/x") == b""
+
+    play(story)
+
+
 def test_rot() -> None:
     async def story(box: Box) -> None:
         await box.disk.write_atomic("/f", b"\x00\x01\x02")
