@@ -27,7 +27,7 @@ LOCK_NAME = "in_use.lock"
 LOCK_TEXT_BYTES_MAX = 512
 QUICK_S = 0.001
 """A sync that holds the loop no longer than a large request does."""
-QUICK_IN_A_ROW = 16
+QUICK_IN_A_ROW = 3
 """So many quick ones, and the next is expected to be quick as well."""
 
 
