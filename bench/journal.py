@@ -56,7 +56,7 @@ class Mode:
     segment_bytes: int
 
 
-FULL = Mode(rounds=3, warmup_s=4.0, seconds=2.0, segment_bytes=SEGMENT_BYTES)
+FULL = Mode(rounds=3, warmup_s=4.0, seconds=1.5, segment_bytes=SEGMENT_BYTES)
 QUICK = Mode(rounds=1, warmup_s=2.0, seconds=1.0, segment_bytes=SEGMENT_BYTES // 8)
 
 
