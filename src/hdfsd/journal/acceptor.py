@@ -563,7 +563,14 @@ class Acceptor:
             )
         self._abort(effects)
         effects.append(Format(storage))
-        self.state = JournalState(storage=storage, has_data=True, has_current=True)
+        # What an upgrade keeps beside `current` stays, as in Hadoop's JNStorage.format.
+        self.state = JournalState(
+            storage=storage,
+            has_data=True,
+            has_current=True,
+            siblings=self.state.siblings,
+            previous=self.state.previous,
+        )
         self.next_txid = INVALID_TXID
         self.durable_txid, self._ipc_serial = TxId(0), -1
         return qjournal.FormatResponseProto()

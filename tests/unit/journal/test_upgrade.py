@@ -171,6 +171,24 @@ def test_nobody_writes_between_the_two_steps_of_an_upgrade() -> None:
     assert not isinstance(journal.step("start_log_segment", request)[0], Refuse)
 
 
+@pytest.mark.parametrize("kept", ["previous", "previous.tmp"])
+def test_a_format_leaves_what_an_upgrade_keeps(kept: str) -> None:
+    """Memory must say what the directory says: a second upgrade may not put another beside it."""
+    journal = acceptor(kept, previous=STORAGE)
+    info = hdfs_server.NamespaceInfoProto(
+        buildVersion="x",
+        blockPoolID="BP-1",
+        storageInfo=hdfs_server.StorageInfoProto(
+            layoutVersion=2**32 - 67, cTime=1, namespceID=5, clusterID="CID-b"
+        ),
+    )
+    request = qjournal.FormatRequestProto(jid=JID, nsInfo=info, force=True)
+    assert not isinstance(journal.step("format", request)[0], Refuse)
+    refused = journal.step("do_pre_upgrade", qjournal.DoPreUpgradeRequestProto(jid=JID))[0]
+    assert isinstance(refused, Refuse)
+    assert f"{kept.capitalize()} directory must not exist" in refused.fault.message
+
+
 def test_who_can_roll_back() -> None:
     def ask(journal: Acceptor, **fields: Any) -> bool:
         info = {"layoutVersion": 0, "namespceID": 0, "clusterID": "", "cTime": 0}
