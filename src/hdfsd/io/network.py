@@ -17,6 +17,7 @@ P = TypeVar("P", bound=asyncio.BaseProtocol)
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
+ACCEPTS_PER_TURN = 64
 ACCEPT_PAUSE_S = 0.5
 """After an accept that failed for want of file descriptors or memory."""
 _SOCKET_OPTIONS = (
@@ -30,7 +31,11 @@ _SOCKET_OPTIONS = (
 
 
 class TcpListener:
-    """A listening socket and the connections it has accepted."""
+    """A listening socket and the connections it has accepted.
+
+    Accepts by itself as soon as the socket can: what loop.sock_accept has accepted is lost, and
+    left open, when its caller is cancelled at that moment.
+    """
 
     def __init__(
         self, listening: socket.socket, address: Address, factory: Callable[[], asyncio.Protocol]
@@ -38,41 +43,48 @@ class TcpListener:
         self._listening = listening
         self._address = address
         self._factory = factory
+        self._loop = asyncio.get_running_loop()
         self._accepted: weakref.WeakSet[asyncio.Transport] = weakref.WeakSet()
-        self._accepting = asyncio.ensure_future(self._accept())
+        self._beginning: dict[asyncio.Task[None], None] = {}
+        self._pause: asyncio.TimerHandle | None = None
+        self._watch()
 
     @property
     def address(self) -> Address:
         return self._address
 
     async def close(self) -> None:
-        self._accepting.cancel()
-        await asyncio.gather(self._accepting, return_exceptions=True)
+        if self._pause is not None:
+            self._pause.cancel()
+        self._loop.remove_reader(self._listening)
         self._listening.close()
+        await asyncio.gather(*self._beginning)
         for transport in list(self._accepted):
             transport.abort()
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
+    def _watch(self) -> None:
+        self._loop.add_reader(self._listening, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(ACCEPTS_PER_TURN):
             try:
-                accepted, _ = await loop.sock_accept(self._listening)
+                accepted, _ = self._listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
             except OSError as error:
                 log.warning("can't accept on %s: %s", self._address, error)
-                await asyncio.sleep(ACCEPT_PAUSE_S)
-                continue
-            await self._serve(loop, accepted)
+                self._loop.remove_reader(self._listening)
+                self._pause = self._loop.call_later(ACCEPT_PAUSE_S, self._watch)
+                return
+            task = self._loop.create_task(self._begin(accepted))
+            self._beginning[task] = None
+            task.add_done_callback(lambda done: self._beginning.pop(done, None))
 
-    async def _serve(self, loop: asyncio.AbstractEventLoop, accepted: socket.socket) -> None:
+    async def _begin(self, accepted: socket.socket) -> None:
         try:
+            accepted.setblocking(False)
             _set_options(accepted)
-            serving = asyncio.ensure_future(loop.connect_accepted_socket(self._factory, accepted))
-            try:
-                transport, _ = await asyncio.shield(serving)
-            except asyncio.CancelledError:
-                transport, _ = await serving
-                transport.abort()
-                raise
+            transport, _ = await self._loop.connect_accepted_socket(self._factory, accepted)
         except OSError as error:
             # The peer may have gone again before it was its turn.
             log.info("a connection to %s was lost at once: %s", self._address, error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from typing import Any, cast
 
@@ -166,5 +167,27 @@ def test_an_accepted_peer_that_has_gone_already_disturbs_nobody(run: Any) -> Non
         await far.arrived.wait()
         await listener.close()
         await near.lost
+
+    run(story())
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_whoever_connects_just_before_the_end_is_hung_up_on(run: Any, turns: int) -> None:
+    """At whatever moment: accepted or not, no socket is left open."""
+
+    async def story() -> None:
+        listener = await TcpNetwork().listen(LOOPBACK, Recorder)
+        peer = socket.create_connection(("127.0.0.1", listener.address.port))
+        peer.settimeout(5)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await listener.close()
+        await asyncio.sleep(0.01)
+        with peer:
+            try:
+                assert await asyncio.to_thread(peer.recv, 1) == b""
+            except ConnectionResetError:
+                pass
+        gc.collect()
 
     run(story())
