@@ -29,8 +29,8 @@ from typing import Any
 import hadoop
 
 import million
-from hdfsd.namespace import tree
 from clusters import Cluster, HadoopCluster, HdfsdCluster
+from hdfsd.namespace import tree
 from load import BASE
 from outage import outage_s
 from rows import ALL_ROWS, MILLION_ROWS, Figures, missed, page, table
