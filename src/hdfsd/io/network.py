@@ -54,6 +54,9 @@ class TcpListener:
         return self._address
 
     async def close(self) -> None:
+        """A second time it does nothing."""
+        if self._listening.fileno() < 0:
+            return
         if self._pause is not None:
             self._pause.cancel()
         self._loop.remove_reader(self._listening)

@@ -182,6 +182,7 @@ def test_whoever_connects_just_before_the_end_is_hung_up_on(run: Any, turns: int
         for _ in range(turns):
             await asyncio.sleep(0)
         await listener.close()
+        await listener.close()
         await asyncio.sleep(0.01)
         with peer:
             try:
