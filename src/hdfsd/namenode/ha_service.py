@@ -76,8 +76,13 @@ class HaService:
         self, request: ha_service.TransitionToStandbyRequestProto, call: Call
     ) -> ha_service.TransitionToStandbyResponseProto:
         self._desk.require_superuser(call.caller, "transitionToStandby")
-        self._check_source(request.reqInfo.reqSource, call)
-        await self._lifecycle.become_standby()
+        source = request.reqInfo.reqSource
+        self._check_source(source, call)
+        observing = self._desk.state.ha_state is HAState.OBSERVER
+        # An operator may have made it an observer since its controller decided. That it is not
+        # active is all that a controller asks for.
+        if not (observing and source == ha_service.REQUEST_BY_ZKFC):
+            await self._lifecycle.become_standby()
         return ha_service.TransitionToStandbyResponseProto()
 
     async def transition_to_observer(

@@ -31,6 +31,9 @@ class Life:
     async def become_standby(self) -> None:
         self.calls.append("standby")
 
+    async def become_observer(self) -> None:
+        self.calls.append("observer")
+
 
 class Service:
     def __init__(
@@ -167,3 +170,26 @@ def test_safe_mode_keeps_from_leading_only_if_so_configured() -> None:
         with pytest.raises(ServiceFailed, match="NameNode still not leave safemode"):
             made.ask("transition_to_active", to_active())
         assert made.life.calls == []
+
+
+@pytest.mark.parametrize(("source", "calls"), [(ZKFC, []), (FORCED, ["standby"])])
+def test_a_controller_leaves_an_observer_as_it_is(source: int, calls: list[str]) -> None:
+    """What it asks for, it may have decided before an operator made it an observer."""
+    made = Service(automatic=True)
+    made.desktop.state.ha_state = HAState.OBSERVER
+    info = h.HAStateChangeRequestInfoProto(reqSource=source)  # type: ignore[arg-type]
+    made.ask("transition_to_standby", h.TransitionToStandbyRequestProto(reqInfo=info))
+    assert made.life.calls == calls
+
+
+def test_who_may_make_it_an_observer() -> None:
+    made = Service(automatic=True)
+    for source, user in ((USER, "hdfs"), (FORCED, "alice")):
+        info = h.HAStateChangeRequestInfoProto(reqSource=source)
+        with pytest.raises(AccessControl):
+            made.ask(
+                "transition_to_observer", h.TransitionToObserverRequestProto(reqInfo=info), user
+            )
+    info = h.HAStateChangeRequestInfoProto(reqSource=FORCED)
+    made.ask("transition_to_observer", h.TransitionToObserverRequestProto(reqInfo=info))
+    assert made.life.calls == ["observer"]
