@@ -240,10 +240,10 @@ class Committer:
         before = self._flights[-1].batch.last_txid if self._flights else self.durable_txid
         ensure("P1", batch.first_txid == before + 1, batch.first_txid, before)
         began_ms = self._clock.now_ms()
-        writes: list[Awaitable[None]] = [self._local.write(batch.data)]
+        shared: list[Awaitable[None]] = []
         if self._shared is not None:
-            writes.append(self._shared.write(batch.first_txid, batch.count, batch.data))
-        done = asyncio.ensure_future(_all(*writes))
+            shared.append(self._shared.write(batch.first_txid, batch.count, batch.data))
+        done = asyncio.ensure_future(_all(self._local.write(batch.data), *shared))
         done.add_done_callback(self._landed)
         self._flights.append(_Flight(batch, began_ms, done))
 

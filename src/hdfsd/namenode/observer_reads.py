@@ -8,7 +8,7 @@ of calls in its Server).
 from __future__ import annotations
 
 import asyncio
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from hdfsd.base.errors import RetriableError, StandbyError
 from hdfsd.base.ids import TxId
@@ -89,3 +89,6 @@ class ObserverReads:
     def _give_up(self, state_id: int, future: asyncio.Future[None]) -> None:
         if not future.done():
             future.set_exception(_too_far_behind(state_id, self.applied_txid))
+        # What it waited for may never come: nothing may stay of who has left.
+        self._waiting = [waiting for waiting in self._waiting if not waiting[2].done()]
+        heapify(self._waiting)

@@ -65,6 +65,7 @@ def test_patience_ends() -> None:
         with pytest.raises(RetriableError, match="serverStateId = 8 clientStateId = 9"):
             await waiting
         assert loop.time() - began_s == pytest.approx(PATIENCE_MS / 1000)
+        assert len(reads) == 0, "who has left is not kept until its transaction comes"
         reads.reached(TxId(9))
 
     play(story())
