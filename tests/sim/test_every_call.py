@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-
 import planted
 import pytest
 
@@ -13,13 +10,6 @@ from hdfsd.sim.every_call import CALLS, Place, run, singles
 from hdfsd.sim.journals import JOURNALS
 
 pytestmark = pytest.mark.sim
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 def test_the_story_has_calls_of_every_kind_on_every_journal() -> None:

@@ -7,10 +7,7 @@ test_planted_bugs, a range that finds nothing any more is widened first and doub
 
 from __future__ import annotations
 
-import gc
-import logging
 import re
-from collections.abc import Iterator
 
 import planted
 import pytest
@@ -25,14 +22,6 @@ SHARDS = 4
 SEEDS_PER_SHARD = 60
 OTHER_CONTENT = r"P3 at .* finalized segment|P3: finalized copies|P[16]: txid|P1 at .* acknowledged"
 """A segment is decided twice, or something that was told is not so in the end."""
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-    gc.collect()
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))

@@ -6,22 +6,12 @@ so a range that finds nothing any more is widened first and doubted second.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-
 import planted
 import pytest
 
 from hdfsd.sim.swarm import run_seed
 
 pytestmark = pytest.mark.sim
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
 
 
 @pytest.mark.parametrize(

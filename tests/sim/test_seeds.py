@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import gc
-import logging
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 
@@ -25,14 +23,6 @@ ONCE_FAILED = {
     38: "the judge took a NameNode for active that had lost its epoch and did not know it yet",
     260: "a session that was closed while the lock service was cut off held its lock for ever",
 }
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    logging.disable(logging.CRITICAL)
-    yield
-    logging.disable(logging.NOTSET)
-    gc.collect()
 
 
 @pytest.mark.parametrize("seed", ONCE_FAILED)
