@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 CHUNK_BYTES = 1 << 18
 _AUTOMATIC = ("Content-Type", "Date", "Server")
 BACKLOG = 128
+CONTINUE = "100-continue"
 
 
 class RealHttpListener:
@@ -36,7 +37,9 @@ class RealHttpListener:
 class RealHttpServer:
     async def serve(self, address: Address, handler: Handler) -> RealHttpListener:
         application = web.Application()
-        application.router.add_route("*", "/{path:.*}", _answering(handler))
+        application.router.add_route(
+            "*", "/{path:.*}", _answering(handler), expect_handler=_let_the_handler_say
+        )
         application.on_response_prepare.append(_only_given_headers)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.0)
         await runner.setup()
@@ -50,18 +53,36 @@ class RealHttpServer:
         return RealHttpListener(runner, Address(address.host, port))
 
 
+class _Watched:
+    """A body on its way out, and whether it still moves."""
+
+    def __init__(self, body: AsyncIterator[bytes]) -> None:
+        self._body = body
+        self.pieces = 0
+
+    async def pieces_of_it(self) -> AsyncIterator[bytes]:
+        async for piece in self._body:
+            self.pieces += 1
+            yield piece
+
+
 class RealHttpReply:
     """An answer whose body is still on its way (ports.http.HttpReply)."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, read_ms: int) -> None:
         self._response = response
+        self._read_ms = read_ms
         self.status = response.status
         self.reason = response.reason or ""
         self.headers: Mapping[str, str] = {k.lower(): v for k, v in response.headers.items()}
 
     async def chunks(self) -> AsyncIterator[bytes]:
         try:
-            async for chunk in self._response.content.iter_chunked(CHUNK_BYTES):
+            while True:
+                async with asyncio.timeout(self._read_ms / 1000):
+                    chunk = await self._response.content.read(CHUNK_BYTES)
+                if not chunk:
+                    return
                 yield chunk
         except TimeoutError as error:
             raise DeadlineExceeded(f"{self._response.url}: no more bytes in time") from error
@@ -93,30 +114,64 @@ class RealHttpClient:
                 auto_decompress=False, connector=aiohttp.TCPConnector(limit=0, force_close=True)
             )
         timeout = aiohttp.ClientTimeout(
-            total=None, connect=connect_ms / 1000, sock_read=read_ms / 1000
+            total=None,
+            connect=connect_ms / 1000,
+            # aiohttp's own would run while a long body goes out, or not at all (see _while_moving).
+            sock_read=read_ms / 1000 if body is None else None,
+        )
+        watched = None if body is None else _Watched(body)
+        exchange = self._session.request(
+            method,
+            url,
+            headers=headers,
+            data=None if watched is None else watched.pieces_of_it(),
+            timeout=timeout,
+            allow_redirects=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
         )
         try:
-            response = await self._session.request(
-                method,
-                url,
-                headers=headers,
-                data=body,
-                timeout=timeout,
-                allow_redirects=False,
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-            )
+            if watched is None:
+                response = await exchange
+            else:
+                response = await _while_moving(exchange, watched, connect_ms, read_ms)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise ConnectFailed(f"{url}: {error}") from error
         except TimeoutError as error:
             raise DeadlineExceeded(f"{url}: no answer in {read_ms} ms") from error
         except (aiohttp.ClientError, OSError) as error:
             raise OutcomeUnknown(f"{url}: {error}") from error
-        return RealHttpReply(response)
+        return RealHttpReply(response, read_ms)
 
     async def close(self) -> None:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+async def _while_moving(
+    exchange: Awaitable[aiohttp.ClientResponse], body: _Watched, connect_ms: int, read_ms: int
+) -> aiohttp.ClientResponse:
+    """The answer; raises TimeoutError when neither it comes nor another piece goes out in time."""
+    task = asyncio.ensure_future(exchange)
+    wait_ms = connect_ms + read_ms
+    try:
+        while True:
+            before = body.pieces
+            done, _ = await asyncio.wait({task}, timeout=wait_ms / 1000)
+            if done:
+                return task.result()
+            if body.pieces == before:
+                raise TimeoutError
+            wait_ms = read_ms
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.wait({task})
+
+
+async def _let_the_handler_say(request: web.Request) -> None:
+    """`Expect: 100-continue` is answered when the handler begins to read (see _body_of): one that
+    refuses has not been sent anything."""
 
 
 def _answering(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
@@ -142,6 +197,9 @@ def _answering(handler: Handler) -> Callable[[web.Request], Awaitable[web.Stream
 async def _body_of(request: web.Request) -> AsyncIterator[bytes]:
     """Chunks as they come; a reader that stops holds the sender back."""
     try:
+        if request.headers.get("Expect", "").lower() == CONTINUE:
+            await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            request.writer.output_size = 0
         async for chunk in request.content.iter_chunked(CHUNK_BYTES):
             yield chunk
     except (aiohttp.ClientError, OSError) as error:

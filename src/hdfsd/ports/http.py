@@ -75,7 +75,10 @@ class HttpClient(Protocol):
     ) -> HttpReply:
         """The status and headers are there when this returns; the caller reads chunks and closes.
 
-        Raises ConnectFailed, OutcomeUnknown, DeadlineExceeded. `read_ms` bounds each wait.
+        Raises ConnectFailed, OutcomeUnknown, DeadlineExceeded. `read_ms` bounds each wait, for
+        an answer or for the next piece of the body to be taken. With the header `Expect:
+        100-continue` the body goes out when the other side begins to read it, and never when it
+        refuses first.
         """
         ...
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from http import HTTPStatus
+from typing import TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from hdfsd.base.errors import ConnectFailed, DeadlineExceeded, OutcomeUnknown
@@ -23,7 +24,10 @@ from hdfsd.wire.framing import FrameReader, frame
 log = logging.getLogger(__name__)
 
 PIECE_BYTES = 1 << 16
+GO_ON = b"100"
+"""What a reader of a body says first to who expects it."""
 DEFAULT_PORT = 80
+T = TypeVar("T")
 
 
 class _Stream(asyncio.Protocol):
@@ -148,14 +152,22 @@ def _request_of(head: dict[str, str], stream: _Stream) -> HttpRequest:
     query: dict[str, str] = {}
     for name, value in parse_qsl(target.query, keep_blank_values=True):
         query.setdefault(name, value)
+    headers = json.loads(head["headers"])
     return HttpRequest(
         method=head["method"],
         path=unquote(target.path),
         query=query,
-        headers=json.loads(head["headers"]),
-        body=stream.body(f"the body from {stream.peer}"),
+        headers=headers,
+        body=_body_of(stream, expected="expect" in headers),
         peer=stream.peer,
     )
+
+
+async def _body_of(stream: _Stream, *, expected: bool) -> AsyncIterator[bytes]:
+    if expected:
+        await stream.write(GO_ON)
+    async for piece in stream.body(f"the body from {stream.peer}"):
+        yield piece
 
 
 async def _answer(stream: _Stream, response: HttpResponse, disk: SimDisk) -> None:
@@ -239,11 +251,13 @@ class SimHttpClient:
         head = {"method": method, "target": target, "headers": json.dumps(lowered)}
         try:
             await stream.write(json.dumps(head).encode())
-            if body is not None:
-                await _upload(stream, body)
-            await stream.write(b"")
-            async with asyncio.timeout(read_ms / 1000):
-                answer = json.loads(await stream.read())
+            said = await _in_time(stream.read(), read_ms) if "expect" in lowered else GO_ON
+            if said == GO_ON:
+                if body is not None:
+                    await _upload(stream, body, read_ms)
+                await stream.write(b"")
+                said = await _in_time(stream.read(), read_ms)
+            answer = json.loads(said)
         except TimeoutError:
             stream.close()
             raise DeadlineExceeded(f"{url}: no answer in {read_ms} ms") from None
@@ -256,7 +270,12 @@ class SimHttpClient:
         """Every exchange has a connection of its own: there is nothing to close."""
 
 
-async def _upload(stream: _Stream, body: AsyncIterator[bytes]) -> None:
+async def _upload(stream: _Stream, body: AsyncIterator[bytes], read_ms: int) -> None:
     async for piece in body:
         for offset in range(0, len(piece), PIECE_BYTES):
-            await stream.write(piece[offset : offset + PIECE_BYTES])
+            await _in_time(stream.write(piece[offset : offset + PIECE_BYTES]), read_ms)
+
+
+async def _in_time(work: Awaitable[T], wait_ms: int) -> T:
+    async with asyncio.timeout(wait_ms / 1000):
+        return await work

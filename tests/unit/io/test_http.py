@@ -193,6 +193,92 @@ def test_an_upload_that_is_cut_reaches_the_handler_as_an_error() -> None:
     run(handler, story)
 
 
+EXPECT = {"Expect": "100-continue"}
+
+
+def test_who_expects_to_be_told_sends_nothing_to_who_refuses() -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for piece in [b"x" * 100_000] * 3:
+            sent += len(piece)
+            yield piece
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        if request.path == "/no":
+            return HttpResponse(409, reason="Not Wanted")
+        return HttpResponse(200, body=b"%d" % sum([len(chunk) async for chunk in request.body]))
+
+    async def story(world: World) -> None:
+        reply, _ = await world.ask("PUT", "/no", headers=EXPECT, body=body())
+        assert (reply.status, reply.reason, sent) == (409, "Not Wanted", 0)
+        reply, content = await world.ask("PUT", "/yes", headers=EXPECT, body=body())
+        assert (reply.status, content, sent) == (200, b"300000", 300_000)
+
+    run(handler, story)
+
+
+def test_a_client_of_another_kind_is_told_to_go_on_and_only_then() -> None:
+    async def handler(request: HttpRequest) -> HttpResponse:
+        if request.path == "/no":
+            return HttpResponse(409)
+        return HttpResponse(200, body=b"".join([chunk async for chunk in request.body]))
+
+    async def story(world: World) -> None:
+        address = world.listener.address
+        reader, writer = await asyncio.open_connection(address.host, address.port)
+        head = b"PUT %s HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+        writer.write(head % b"/yes")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"body")
+        assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(4) == b"body"
+        writer.write(head % b"/no")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 409")
+        writer.close()
+
+    run(handler, story)
+
+
+@pytest.mark.parametrize("headers", [{}, EXPECT])
+def test_a_peer_that_takes_no_more_of_a_body_is_not_waited_for(headers: dict[str, str]) -> None:
+    release = asyncio.Event()
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        if headers:
+            await anext(aiter(request.body))
+        await release.wait()
+        return HttpResponse(200)
+
+    async def story(world: World) -> None:
+        with pytest.raises(DeadlineExceeded, match="in 200 ms"):
+            body = pieces(200, 1 << 20)
+            await world.ask("PUT", "/", headers=headers, body=body, connect_ms=100, read_ms=200)
+        release.set()
+
+    run(handler, story)
+
+
+def test_a_body_may_take_longer_than_any_wait_while_it_moves() -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        for _ in range(8):
+            await asyncio.sleep(0.2)
+            yield b"x"
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, body=b"%d" % sum([len(chunk) async for chunk in request.body]))
+
+    async def story(world: World) -> None:
+        for headers in ({}, EXPECT):
+            _, content = await world.ask(
+                "PUT", "/", headers=headers, body=slowly(), connect_ms=500, read_ms=1000
+            )
+            assert content == b"8"
+
+    run(handler, story)
+
+
 def test_failures_of_the_link_have_their_kinds() -> None:
     release = asyncio.Event()
 

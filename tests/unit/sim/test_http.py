@@ -207,3 +207,27 @@ def test_a_closed_listener_ends_its_exchanges() -> None:
         assert ended == ["handler"]
 
     play(handler, story)
+
+
+def test_who_expects_to_be_told_sends_nothing_to_who_refuses() -> None:
+    sent = 0
+
+    async def body() -> AsyncIterator[bytes]:
+        nonlocal sent
+        for piece in [b"x" * 100_000] * 3:
+            sent += len(piece)
+            yield piece
+
+    async def handler(request: HttpRequest) -> HttpResponse:
+        if request.path == "/no":
+            return HttpResponse(409, reason="Not Wanted")
+        return HttpResponse(200, body=b"%d" % sum([len(chunk) async for chunk in request.body]))
+
+    async def story(pair: Pair) -> None:
+        expect = {"Expect": "100-continue"}
+        reply, _ = await pair.ask("PUT", "/no", headers=expect, body=body())
+        assert (reply.status, reply.reason, sent) == (409, "Not Wanted", 0)
+        reply, content = await pair.ask("PUT", "/yes", headers=expect, body=body())
+        assert (reply.status, content, sent) == (200, b"300000", 300_000)
+
+    play(handler, story)
