@@ -21,11 +21,11 @@ from multiprocessing.pool import Pool
 
 from hdfsd.sim import duel, every_call, swarm
 from hdfsd.sim.loop import current_lane
+from hdfsd.sim.outcome import Outcome
 from hdfsd.sim.world import World
 
 BRIEF_SEEDS_MIN = 1_000
-Result = swarm.Result | duel.Result
-WORLDS: dict[str, Callable[..., Result]] = {"cluster": swarm.run_seed, "journal": duel.run_seed}
+WORLDS: dict[str, Callable[..., Outcome]] = {"cluster": swarm.run_seed, "journal": duel.run_seed}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -71,7 +71,7 @@ def _silence() -> None:
     warnings.filterwarnings("ignore", message="coroutine .* was never awaited")
 
 
-def _run(work: tuple[str, int]) -> Result:
+def _run(work: tuple[str, int]) -> Outcome:
     world, seed = work
     return WORLDS[world](seed)
 
@@ -98,7 +98,7 @@ def _pairs(pool: Pool) -> int:
     return 1 if failed else 0
 
 
-def _report(world: str, seeds: Sequence[int], results: Iterator[Result], *, every: int = 1) -> int:
+def _report(world: str, seeds: Sequence[int], results: Iterator[Outcome], *, every: int = 1) -> int:
     """Seeds with their digests; what failed comes with the way to see it again."""
     began_s, failed = time.monotonic(), []
     for done, result in enumerate(results, start=1):

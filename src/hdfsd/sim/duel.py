@@ -28,7 +28,9 @@ from hdfsd.sim.checkers import Violation, copies
 from hdfsd.sim.dice import SimDice
 from hdfsd.sim.disk import DiskFaults
 from hdfsd.sim.journals import CURRENT_DIR, JOURNALS, WRITERS, Habits, Journals, finish
+from hdfsd.sim.nemesis import Nemesis, Pace
 from hdfsd.sim.network import NetworkFaults
+from hdfsd.sim.outcome import Outcome, Play, Watch, run_to_verdict
 from hdfsd.sim.world import Process, World
 from hdfsd.wire.messages import Message
 
@@ -75,10 +77,7 @@ TRAPPED = (
 class Mix:
     """What one seed draws."""
 
-    faults: tuple[str, ...]
-    rage_ms: int
-    gap_ms: float
-    fault_ms: float
+    pace: Pace
     habits: Habits
     network: NetworkFaults
     disk: DiskFaults
@@ -86,8 +85,7 @@ class Mix:
     def describe(self) -> str:
         habits = self.habits
         return (
-            f"faults: {', '.join(self.faults) or 'none'}; every {self.gap_ms:.0f} ms for"
-            f" {self.rage_ms} ms, each for {self.fault_ms:.0f} ms; {habits.writers} writers,"
+            f"{self.pace.describe()}; {habits.writers} writers,"
             f" patience {habits.patience_ms} ms, batch every {habits.pause_ms:.0f} ms,"
             f" takeover after {habits.takeover_ms:.0f} ms, cache {habits.cache_bytes} bytes;"
             f" resets {self.network.reset_mean_ms}, slow {self.network.slow_chance:.2f},"
@@ -98,10 +96,12 @@ class Mix:
 def draw(dice: SimDice) -> Mix:
     """The mix of a seed."""
     return Mix(
-        faults=_faults(dice),
-        rage_ms=dice.pick((80, 150, 300)),
-        gap_ms=dice.pick((8.0, 20.0, 40.0)),
-        fault_ms=dice.pick((10.0, 40.0, 150.0)),
+        pace=Pace(
+            faults=_faults(dice),
+            rage_ms=dice.pick((80, 150, 300)),
+            gap_ms=dice.pick((8.0, 20.0, 40.0)),
+            fault_ms=dice.pick((10.0, 40.0, 150.0)),
+        ),
         habits=Habits(
             patience_ms=dice.pick((40, 100, 300)),
             segment_batches_max=dice.pick((1, 4, 7)),
@@ -134,50 +134,16 @@ def _faults(dice: SimDice) -> tuple[str, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one seed."""
-
-    seed: int
-    digest: str
-    mix: str
-    failure: str
-    """Empty when all promises held."""
-    acked: int
-    recoveries: int
-    faults: int
-    virtual_ms: int
-    trace: tuple[str, ...]
-    """The last lines of what happened; all of it when it was asked for."""
-
-    def told(self) -> str:
-        return f"{self.faults} faults, {self.recoveries} recoveries, {self.acked} transactions"
-
-
-def run_seed(seed: int, *, watch: Callable[[World], None] | None = None) -> Result:
-    """Runs one seed from its beginning to its verdict. `watch` is shown the world before."""
+def run_seed(seed: int, *, watch: Watch | None = None) -> Outcome:
+    """Runs one seed from its beginning to its verdict."""
     dice = SimDice(f"journal seed {seed}")
     mix = draw(dice.fork("mix"))
     world = World(f"journal world {seed}", disk_faults=mix.disk)
     if watch is not None:
         watch(world)
     duel = Duel(world, mix, dice.fork("faults"))
-    failure = ""
-    try:
-        world.run(duel.story())
-    except Exception as error:  # noqa: BLE001 - outermost: whatever it is, the seed has failed
-        failure = f"{type(error).__name__}: {error}"
-    record = duel.journals.record
-    return Result(
-        seed=seed,
-        digest=world.digest(),
-        mix=mix.describe(),
-        failure="; ".join(duel.journals.judge.violations) or failure,
-        acked=len(record.acked),
-        recoveries=record.recoveries,
-        faults=duel.fault_count,
-        virtual_ms=int(world.loop.time() * 1000),
-        trace=tuple(world.loop.trace.lines),
+    return run_to_verdict(
+        seed, world, Play(mix.describe(), duel.story, duel.journals.judge, duel.counts)
     )
 
 
@@ -197,30 +163,26 @@ class _Trap:
     """Which one; "" for any."""
 
 
-class Duel:
+class Duel(Nemesis):
     """The world of one seed, and what is done to it."""
 
     def __init__(self, world: World, mix: Mix, dice: SimDice) -> None:
-        self.world = world
+        super().__init__(world, mix.pace, dice)
         self.mix = mix
         self.journals = Journals(world, mix.habits)
         self.journals.judge.on_answer = self._answering
-        self.fault_count = 0
-        self._dice = dice
         self._traps: list[_Trap] = []
-        self._healers: dict[Callable[[], None], None] = {}
         self._answered: dict[str, deque[tuple[str, Message, str]]] = {
             name: deque(maxlen=REPEATABLE_MAX) for name in JOURNALS
         }
         self._stranding = False
-        self._rages_until_s = 0.0
         self._off: Callable[[], None] | None = None
         """Brings back the journal that was cut off last."""
-        self._acts: dict[str, Callable[[], None]] = {
+        self.acts = {
             "kill writer": lambda: self.journals.kill(dice.pick(WRITERS)),
             "kill journal": lambda: self.journals.kill(dice.pick(JOURNALS)),
-            "pause writer": lambda: self._pause(dice.pick(WRITERS)),
-            "pause journal": lambda: self._pause(dice.pick(JOURNALS)),
+            "pause writer": lambda: self._stop(dice.pick(WRITERS)),
+            "pause journal": lambda: self._stop(dice.pick(JOURNALS)),
             "power of a journal": lambda: self._power((dice.pick(JOURNALS),)),
             "power of all journals": lambda: self._power(JOURNALS),
             "power at an effect": self._power_at_an_effect,
@@ -231,7 +193,7 @@ class Duel:
             "cut": lambda: self._cut_path(both=True),
             "full disk": self._fill_disk,
             "flip a bit": self._flip_a_bit,
-            "clock jump": self._jump,
+            "clock jump": self._shift_clock,
             "repeat": self._repeat,
         }
 
@@ -243,8 +205,8 @@ class Duel:
             await asyncio.sleep(0.01)
             await self._in_time("the journals are formatted", journals.format)
             tasks += journals.contend()
-            await self._rage()
-            self._heal()
+            await self.rage(self.mix.network, lambda: bool(journals.judge.violations))
+            self.heal()
             await self._in_time("a writer succeeds", lambda process: finish(journals, process))
             if journals.judge.violations:
                 raise Violation("see above")
@@ -266,46 +228,28 @@ class Duel:
 
     # --- rage ---
 
-    async def _rage(self) -> None:
-        loop = self.world.loop
-        self.world.fabric.faults = self.mix.network
-        self._rages_until_s = loop.time() + self.mix.rage_ms / 1000
-        if "strand" in self.mix.faults:
+    def _begin(self) -> None:
+        if "strand" in self.pace.faults:
             self._strand()
-        while loop.time() < self._rages_until_s and not self.journals.judge.violations:
-            await asyncio.sleep(self.mix.gap_ms * 2 * self._dice.fraction() / 1000)
-            if self.mix.faults:
-                fault = self._dice.pick(self.mix.faults)
-                loop.note(f"fault: {fault}")
-                self.fault_count += 1
-                self._acts[fault]()
 
-    def _heal_later(self, heal: Callable[[], None]) -> None:
-        self._healers[heal] = None
-        delay_s = self.mix.fault_ms * 2 * self._dice.fraction() / 1000
-        self.world.loop.call_later(delay_s, self._heal_one, heal)
-
-    def _heal_one(self, heal: Callable[[], None]) -> None:
-        if heal in self._healers:
-            del self._healers[heal]
-            heal()
-
-    def _heal(self) -> None:
+    def heal(self) -> None:
         self._traps.clear()
         self.journals.resting = True
         for name in JOURNALS:
             self.journals.machines[name].platter.on_operation = None
-        for heal in list(self._healers):
-            self._heal_one(heal)
-        self.world.fabric.heal()
-        self.world.fabric.faults = NetworkFaults()
+        super().heal()
         self._kill_writers()
 
-    def _pause(self, name: str) -> None:
-        process = self.journals.running[name]
-        if process is not None and process.running:
-            process.pause()
-            self._heal_later(process.resume)
+    def counts(self) -> dict[str, int]:
+        record = self.journals.record
+        return {
+            "faults": self.fault_count,
+            "recoveries": record.recoveries,
+            "transactions": len(record.acked),
+        }
+
+    def _stop(self, name: str) -> None:
+        self._pause(self.journals.running[name])
 
     def _power(self, names: tuple[str, ...]) -> None:
         off = [name for name in names if self.journals.power_off(name)]
@@ -391,7 +335,7 @@ class Duel:
     def _rotate(self) -> None:
         """Another journal is cut off, and the one before comes back; the writers may have to go."""
         if self._off is not None:
-            self._heal_one(self._off)
+            self.heal_one(self._off)
         self._cut_off(self._dice.pick(JOURNALS))
         if self._dice.chance(0.5):
             self._kill_writers()
@@ -467,7 +411,7 @@ class Duel:
             undo()
         # Healed too early, everybody would learn from the one that is away now.
         end_s = self.world.loop.time() + TAKEOVER_S
-        self._rages_until_s = max(self._rages_until_s, end_s)
+        self.rages_until_s = max(self.rages_until_s, end_s)
         self._later(100 + 2 * self.mix.habits.takeover_ms, mend)
 
     def _later(self, delay_ms: float, then: Callable[..., None], *arguments: object) -> None:
@@ -485,18 +429,6 @@ class Duel:
         paths = [(one, other), (other, one)] if both else [(one, other)]
         self._heal_later(self._cut_paths(paths))
 
-    def _cut_paths(self, paths: list[tuple[str, str]]) -> Callable[[], None]:
-        fabric, machines = self.world.fabric, self.journals.machines
-        pairs = [(machines[one].host, machines[other].host) for one, other in paths]
-        for near, far in pairs:
-            fabric.cut(near, far)
-
-        def mend() -> None:
-            for near, far in pairs:
-                fabric.mend(near, far)
-
-        return mend
-
     def _repeat(self) -> None:
         """What was answered arrives again, from a connection that was lost; maybe after a restart.
 
@@ -513,17 +445,7 @@ class Duel:
         self._later(delay_ms, self.journals.repeat, name, *again)
 
     def _fill_disk(self) -> None:
-        platter = self.journals.machines[JOURNALS[0]].platter
-        before = platter.capacity_bytes
-        left_bytes = self._dice.below(2_000)
-        platter.capacity_bytes = platter.used_bytes + left_bytes
-        self.world.loop.note(f"{platter.name} has {left_bytes} bytes left")
-
-        def empty() -> None:
-            self.world.loop.note(f"{platter.name} has room again")
-            platter.capacity_bytes = max(platter.capacity_bytes, before)
-
-        self._heal_later(empty)
+        self._fill(self.journals.machines[JOURNALS[0]].platter, self._dice.below(2_000))
 
     def _flip_a_bit(self) -> None:
         """In a segment that every journal has finalized: nobody else's loss makes it the last."""
@@ -543,8 +465,5 @@ class Duel:
                 platter.corrupt(path, offset)
                 return
 
-    def _jump(self) -> None:
-        machine = self.journals.machines[self._dice.pick([*JOURNALS, *WRITERS])]
-        jump_ms = self._dice.below(2_000_000) - 1_000_000
-        self.world.loop.note(f"the clock of {machine.name} jumps by {jump_ms} ms")
-        machine.clock.wall_skew_ms += jump_ms
+    def _shift_clock(self) -> None:
+        self._jump([self.journals.machines[name] for name in (*JOURNALS, *WRITERS)])

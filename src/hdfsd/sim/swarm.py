@@ -37,6 +37,7 @@ from hdfsd.sim.cluster import INFO, JOURNAL_DIR, JOURNALNODES, NAMENODES, USER, 
 from hdfsd.sim.dice import SimDice
 from hdfsd.sim.disk import DiskFaults
 from hdfsd.sim.network import NetworkFaults
+from hdfsd.sim.outcome import Outcome, Play, Watch, run_to_verdict
 from hdfsd.sim.workload import Client, Counts, first_write
 from hdfsd.sim.world import Process, World
 from hdfsd.wire.services import HA_SERVICE_PROTOCOL
@@ -160,48 +161,16 @@ def _limits(dice: SimDice) -> dict[str, str]:
     return options
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What became of one seed."""
-
-    seed: int
-    digest: str
-    mix: str
-    failure: str
-    """Empty when all promises held."""
-    counts: Counts
-    virtual_ms: int
-    faults: int
-    trace: tuple[str, ...]
-    """The last lines of what happened; all of it when it was asked for."""
-
-    def told(self) -> str:
-        return f"{self.faults} faults, {self.counts.known} operations"
-
-
-def run_seed(seed: int, *, watch: Callable[[World], None] | None = None) -> Result:
-    """Runs one seed from its beginning to its verdict. `watch` is shown the world before."""
+def run_seed(seed: int, *, watch: Watch | None = None) -> Outcome:
+    """Runs one seed from its beginning to its verdict."""
     dice = SimDice(f"seed {seed}")
     mix = draw(dice.fork("mix"))
     world = World(f"world {seed}", disk_faults=mix.disk)
     if watch is not None:
         watch(world)
     swarm = Swarm(world, mix, dice.fork("faults"))
-    failure = ""
-    try:
-        world.run(swarm.story())
-    except Exception as error:  # noqa: BLE001 - outermost: whatever it is, the seed has failed
-        failure = f"{type(error).__name__}: {error}"
-    violations = swarm.cluster.judge.violations
-    return Result(
-        seed=seed,
-        digest=world.digest(),
-        mix=mix.describe(),
-        failure="; ".join(violations) or failure,
-        counts=swarm.counts,
-        virtual_ms=int(world.loop.time() * 1000),
-        faults=swarm.fault_count,
-        trace=tuple(world.loop.trace.lines),
+    return run_to_verdict(
+        seed, world, Play(mix.describe(), swarm.story, swarm.cluster.judge, swarm.counted)
     )
 
 
@@ -240,6 +209,9 @@ class Swarm:
             "expire session": lambda: self.cluster.locks.expire(dice.below(2)),
             "make both active": self._make_both_active,
         }
+
+    def counted(self) -> dict[str, int]:
+        return {"faults": self.fault_count, "operations": self.counts.known}
 
     async def story(self) -> None:
         """Raises Violation when a promise did not hold."""

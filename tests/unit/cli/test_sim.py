@@ -9,10 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from hdfsd.cli import sim
-from hdfsd.sim.every_call import Place
-from hdfsd.sim.every_call import Result as Broken
-from hdfsd.sim.swarm import Result
-from hdfsd.sim.workload import Counts
+from hdfsd.sim.every_call import Place, Result
+from hdfsd.sim.outcome import Outcome
 from hdfsd.sim.world import World
 
 
@@ -26,15 +24,16 @@ def _logging_as_before() -> Iterator[None]:
     logging.disable(logging.NOTSET)
 
 
-def _result(seed: int, failure: str) -> Result:
-    return Result(seed, f"d{seed}", "faults: cut", failure, Counts(known=7), 1234, 3, ("a line",))
+def _outcome(seed: int, failure: str) -> Outcome:
+    counts = {"faults": 3, "operations": 7}
+    return Outcome(seed, f"d{seed}", "faults: cut", failure, counts, 1234, ("a line",))
 
 
 def run_with(patch: pytest.MonkeyPatch, failure: str, name: str = "cluster") -> None:
-    def run_seed(seed: int, *, watch: Callable[[World], None] | None = None) -> Result:
+    def run_seed(seed: int, *, watch: Callable[[World], None] | None = None) -> Outcome:
         if watch is not None:
             watch(World("1"))
-        return _result(seed, failure)
+        return _outcome(seed, failure)
 
     patch.setitem(sim.WORLDS, name, run_seed)
 
@@ -85,12 +84,12 @@ def test_the_journal_world_and_how_to_see_a_seed_of_it(
 
 
 def test_many_seeds_are_told_in_brief(capsys: pytest.CaptureFixture[str]) -> None:
-    results = [_result(seed, "P1: lost" if seed == 3 else "") for seed in range(6)]
-    assert sim._report("cluster", range(6), iter(results), every=4) == 1
+    outcomes = [_outcome(seed, "P1: lost" if seed == 3 else "") for seed in range(6)]
+    assert sim._report("cluster", range(6), iter(outcomes), every=4) == 1
     told = [line.partition(" d")[0] for line in capsys.readouterr().out.splitlines()]
     assert [line for line in told if line.startswith("seed ")] == ["seed 3 FAILED"]
-    results[3] = _result(3, "")
-    assert sim._report("cluster", range(6), iter(results), every=4) == 0
+    outcomes[3] = _outcome(3, "")
+    assert sim._report("cluster", range(6), iter(outcomes), every=4) == 0
     told = capsys.readouterr().out.splitlines()
     assert [line.partition(" holds")[0] for line in told[:-1]] == ["seed 3"]
 
@@ -104,7 +103,7 @@ def test_faults_alone_and_in_pairs(
     monkeypatch.setattr(
         sim.every_call,
         "run",
-        lambda chosen: Broken(tuple(chosen), failure if len(chosen) == 2 else "", Counter()),
+        lambda chosen: Result(tuple(chosen), failure if len(chosen) == 2 else "", Counter()),
     )
     assert sim.main(["--pairs"]) == (1 if failure else 0)
     out = capsys.readouterr().out
