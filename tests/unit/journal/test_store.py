@@ -110,6 +110,12 @@ class Rig:
         return sorted(path.name for path in self.current.glob("edits*"))
 
 
+def simulated_store(process: Process) -> JournalStore:
+    """One whose disk may lose power."""
+    http: Any = Peer()
+    return JournalStore("/ns", disk=process.disk, http=http, clock=process.clock)
+
+
 def play(work: Coroutine[Any, Any, None]) -> None:
     asyncio.run(work)
 
@@ -201,18 +207,14 @@ def test_what_is_loaded_is_durable() -> None:
     machine = world.add_machine("jn1")
     found: list[Any] = []
 
-    def store(process: Process) -> JournalStore:
-        http: Any = Peer()
-        return JournalStore("/ns", disk=process.disk, http=http, clock=process.clock)
-
     async def write(process: Process) -> None:
-        writer = store(process)
+        writer = simulated_store(process)
         await writer.execute(Format(STORAGE))
         await writer.execute(OpenSegment(TxId(1), -67))
         writer.append(append(1, 3))
 
     async def load(process: Process) -> None:
-        found.append((await store(process).load()).segments[TxId(1)].last_txid)
+        found.append((await simulated_store(process).load()).segments[TxId(1)].last_txid)
 
     async def story() -> None:
         for main in (write, load):
@@ -233,12 +235,8 @@ def test_names_that_are_loaded_are_durable(seed: int) -> None:
     machine.platter.half_done = 1.0
     found: list[Any] = []
 
-    def store(process: Process) -> JournalStore:
-        http: Any = Peer()
-        return JournalStore("/ns", disk=process.disk, http=http, clock=process.clock)
-
     async def write(process: Process) -> None:
-        writer = store(process)
+        writer = simulated_store(process)
         await writer.execute(Format(STORAGE))
         await writer.execute(OpenSegment(TxId(1), -67))
         writer.append(append(1, 3))
@@ -247,7 +245,7 @@ def test_names_that_are_loaded_are_durable(seed: int) -> None:
         await writer.execute(FinalizeSegment(TxId(1), TxId(3)))
 
     async def load(process: Process) -> None:
-        found.append((await store(process).load()).segments[TxId(1)])
+        found.append((await simulated_store(process).load()).segments[TxId(1)])
 
     async def story() -> None:
         for main in (write, load):
