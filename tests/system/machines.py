@@ -7,11 +7,18 @@ refuses anything, as when a switch or a whole machine is gone. Needs root and `i
 from __future__ import annotations
 
 import os
+import re
 import subprocess
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 NETWORK = "10.213"
+OURS = re.compile(r"hdfsd(\d+)\D")
+"""The name of a namespace: whose process made it, then the machine."""
+
+Rule = tuple[str, ...]
+"""Words of `ip rule`."""
 
 
 class Machines:
@@ -23,10 +30,12 @@ class Machines:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._router = f"hdfsd{os.getpid()}"
         self._made: list[str] = []
-        self._rules: list[list[str]] = []
+        self._rules: Counter[Rule] = Counter()
+        """Cuts may overlap: a rule stays as long as one of them needs it."""
 
     def make(self) -> None:
         """Raises CalledProcessError where it may not be done."""
+        _sweep()
         self._add(self._router)
         self._ip(self._router, "link", "set", "lo", "up")
         self.run_in(self._router, ["sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward"])
@@ -76,9 +85,10 @@ class Machines:
     def spawn(
         self, process: str, machine: str, command: list[str], environment: Mapping[str, str]
     ) -> None:
+        """It ends with whoever started it, whatever becomes of that one."""
         with (self.root / f"{process}.log").open("ab") as log:
             self.processes[process] = subprocess.Popen(
-                self.on(machine, command),
+                ["setpriv", "--pdeathsig", "KILL", *self.on(machine, command)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -87,37 +97,55 @@ class Machines:
 
     # Cuts.
 
-    def cut(self, one: str, *others: str, back: bool = True) -> None:
+    def cut(self, one: str, *others: str, back: bool = True) -> list[Rule]:
         """Drops what goes from one machine to others, and what comes back unless `back` is
-        False."""
-        for other in others:
-            self._drop(one, other)
-            if back:
-                self._drop(other, one)
+        False; what `mend` wants to end it."""
+        rules = [("from", self.hosts[one], "to", self.hosts[other]) for other in others]
+        if back:
+            rules += [("from", self.hosts[other], "to", self.hosts[one]) for other in others]
+        return self._drop(rules)
 
-    def _drop(self, source: str, target: str) -> None:
-        self._rule("from", self.hosts[source], "to", self.hosts[target])
-
-    def _rule(self, *selector: str) -> None:
-        rule = [*selector, "blackhole"]
-        self._ip(self._router, "rule", "add", *rule)
-        self._rules.append(rule)
-
-    def unplug(self, name: str) -> None:
+    def unplug(self, name: str) -> list[Rule]:
         """The machine is gone for everybody, the test's clients too."""
-        self._rule("from", self.hosts[name])
-        self._rule("to", self.hosts[name])
+        return self._drop([("from", self.hosts[name]), ("to", self.hosts[name])])
+
+    def _drop(self, rules: list[Rule]) -> list[Rule]:
+        for rule in rules:
+            self._rules[rule] += 1
+            if self._rules[rule] == 1:
+                self._ip(self._router, "rule", "add", *rule, "blackhole")
+        return rules
+
+    def mend(self, rules: Iterable[Rule]) -> None:
+        """Ends one cut; others that overlap it go on."""
+        for rule in rules:
+            self._rules[rule] -= 1
+            if not self._rules[rule]:
+                del self._rules[rule]
+                self._ip(self._router, "rule", "del", *rule, "blackhole")
 
     def heal(self) -> None:
-        while self._rules:
-            self._ip(self._router, "rule", "del", *self._rules.pop())
+        """Ends all cuts."""
+        self.mend(list(self._rules.elements()))
 
     def stop(self) -> None:
         for process in self.processes.values():
             process.kill()
             process.wait()
-        for space in reversed(self._made):
-            _ip("netns", "del", space)
+        while self._made:
+            _ip("netns", "del", self._made.pop())
+
+
+def _sweep() -> None:
+    """Removes what a test left behind that was killed: its processes ended with it."""
+    listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True)
+    for line in listed.stdout.splitlines():
+        name = line.partition(" ")[0]
+        maker = OURS.match(f"{name} ")
+        if maker is None or Path("/proc", maker[1]).exists():
+            continue
+        # Another test may sweep at the same time.
+        subprocess.run(["ip", "netns", "del", name], check=False, capture_output=True)
 
 
 def _ip(*words: str) -> None:

@@ -6,19 +6,14 @@ controllers, three JournalNodes together on one machine, ZooKeeper on another.
 
 from __future__ import annotations
 
-import json
 import logging
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
-from pathlib import Path
-from typing import Any
 
 import pytest
-from machines import Machines
+from ha_site import NAMENODE_PORT, HaSite
 
 log = logging.getLogger(__name__)
 """What docs/FAILOVER.md says was measured: --log-cli-level=INFO shows it."""
@@ -57,159 +52,12 @@ asyncio.run(write(sys.argv[1:]))
 """Says who acknowledged, and when; goes from one NameNode to the other at every error."""
 
 
-class Site:
-    """A cluster on its machines."""
-
-    def __init__(self, root: Path, zookeeper_command: list[str]) -> None:
-        self.root = root
-        self.machines = Machines(root, "nn1", "nn2", "journals", "zookeeper")
-        hosts = self.machines.hosts
-        self._zookeeper_command = zookeeper_command
-        journals = ";".join(f"{hosts['journals']}:{port}" for port in JOURNAL_PORTS)
-        self._keys = {
-            "fs.defaultFS": "hdfs://ns1",
-            "dfs.nameservices": "ns1",
-            "dfs.ha.namenodes.ns1": "nn1,nn2",
-            "dfs.namenode.shared.edits.dir": f"qjournal://{journals}/ns1",
-            "dfs.ha.automatic-failover.enabled": "true",
-            "dfs.ha.fencing.methods": "shell(/bin/true)",
-            "dfs.ha.tail-edits.in-progress": "true",
-            "dfs.ha.tail-edits.period": "100ms",
-            "ha.zookeeper.quorum": f"{hosts['zookeeper']}:2181",
-            "ha.zookeeper.session-timeout.ms": "3000",
-            "ha.health-monitor.check-interval.ms": "500",
-            "ha.health-monitor.connect-retry-interval.ms": "100",
-            "ha.health-monitor.sleep-after-disconnect.ms": "100",
-            "ha.health-monitor.rpc-timeout.ms": "1000",
-            "ha.failover-controller.graceful-fence.rpc-timeout.ms": "1000",
-            "dfs.qjournal.write-txns.timeout.ms": "3000",
-        }
-        for name in ("nn1", "nn2"):
-            self._keys[f"dfs.namenode.rpc-address.ns1.{name}"] = f"{hosts[name]}:8020"
-            self._keys[f"dfs.namenode.http-address.ns1.{name}"] = f"{hosts[name]}:9870"
-            self._keys[f"dfs.ha.zkfc.port.ns1.{name}"] = "8019"
-
-    def conf(self, name: str, **own: str) -> dict[str, str]:
-        """The environment that a daemon finds its configuration by; keys have `__` for `.`."""
-        directory = self.root / "conf" / name
-        directory.mkdir(parents=True, exist_ok=True)
-        keys = {
-            **self._keys,
-            "hadoop.tmp.dir": f"{self.root}/{name}/tmp",
-            **{key.replace("__", "."): value for key, value in own.items()},
-        }
-        rows = "".join(
-            f"<property><name>{key}</name><value>{value}</value></property>"
-            for key, value in keys.items()
-        )
-        (directory / "core-site.xml").write_text("<configuration/>")
-        (directory / "hdfs-site.xml").write_text(f"<configuration>{rows}</configuration>")
-        return {"HADOOP_CONF_DIR": str(directory)}
-
-    def namenode_conf(self, name: str) -> dict[str, str]:
-        return self.conf(
-            name,
-            dfs__ha__namenode__id=name,
-            dfs__namenode__name__dir=f"file://{self.root}/{name}/name",
-        )
-
-    @staticmethod
-    def hdfsd(*words: str) -> list[str]:
-        return [sys.executable, "-m", "hdfsd.cli.main", *words]
-
-    def start(self) -> None:
-        self.machines.make()
-        zookeeper = [*self._zookeeper_command, "2181", str(self.root / "zookeeper"), "500"]
-        self.machines.spawn("zookeeper", "zookeeper", zookeeper, {})
-        for port in JOURNAL_PORTS:
-            conf = self.conf(
-                f"jn{port}",
-                **{
-                    "dfs__journalnode__rpc-address": f"{self.machines.hosts['journals']}:{port}",
-                    "dfs__journalnode__http-address": (
-                        f"{self.machines.hosts['journals']}:{port + 100}"
-                    ),
-                    "dfs__journalnode__edits__dir": f"{self.root}/jn{port}",
-                },
-            )
-            self.machines.spawn(f"jn{port}", "journals", self.hdfsd("journalnode"), conf)
-        self.must("nn1", "namenode", "-format", "-force", "-nonInteractive")
-        self.must("nn1", "zkfc", "-formatZK", "-force", "-nonInteractive")
-        self.spawn("nn1", "namenode")
-        self.must("nn2", "namenode", "-bootstrapStandby", "-force", "-nonInteractive")
-        self.spawn("nn2", "namenode")
-        for name in ("nn1", "nn2"):
-            self.spawn(name, "zkfc")
-        self.until_whole()
-
-    def spawn(self, machine: str, role: str) -> None:
-        conf = self.namenode_conf(machine)
-        self.machines.spawn(f"{role}-{machine}", machine, self.hdfsd(role), conf)
-
-    def must(self, machine: str, *words: str) -> None:
-        """Until it succeeds: what it talks to may have just been started."""
-        command = self.machines.on(machine, self.hdfsd(*words))
-        environment = {**os.environ, **self.namenode_conf(machine)}
-        done: list[subprocess.CompletedProcess[str]] = []
-
-        def succeeds() -> bool:
-            done[:] = [
-                subprocess.run(
-                    command,
-                    capture_output=True,
-                    text=True,
-                    check=False,
-                    timeout=60,
-                    stdin=subprocess.DEVNULL,
-                    env=environment,
-                )
-            ]
-            return done[0].returncode == 0
-
-        self.until(f"{words}", succeeds, lambda: done[0].stderr)
-
-    def until(
-        self, what: str, holds: Callable[[], bool], why: Callable[[], str] = str, seconds: int = 60
-    ) -> None:
-        end = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < end, f"{what}: not within {seconds} s: {why()}"
-            time.sleep(0.1)
-
-    def explain(self) -> dict[str, Any]:
-        """As an operator on the router sees it."""
-        done = subprocess.run(
-            self.machines.on(None, self.hdfsd("haadmin", "-explain", "--json")),
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-            env={**os.environ, **self.conf("operator")},
-        )
-        told: dict[str, Any] = json.loads(done.stdout)
-        return told
-
-    def until_whole(self) -> str:
-        """One active, and another that could take over; who the active is."""
-        told: list[dict[str, Any]] = []
-
-        def whole() -> bool:
-            told[:] = [self.explain()]
-            active = told[0]["active"]
-            return active is not None and "becomes active" in told[0]["forecast"][0]["then"]
-
-        self.until("whole", whole, lambda: json.dumps(told[0]["namenodes"]))
-        found: str = told[0]["active"]["id"]
-        return found
-
-    def writer(self) -> Writer:
-        addresses = [f"{self.machines.hosts[name]}:8020" for name in ("nn1", "nn2")]
-        command = [sys.executable, "-c", WRITER, *addresses]
-        names = {host: name for name, host in self.machines.hosts.items()}
-        return Writer(self.machines.on(None, command), names)
-
-    def stop(self) -> None:
-        self.machines.stop()
+def writer_of(site: HaSite) -> Writer:
+    """On the router, as it sees both NameNodes."""
+    addresses = [f"{site.machines.hosts[name]}:{NAMENODE_PORT}" for name in site.namenodes]
+    command = [sys.executable, "-c", WRITER, *addresses]
+    names = {host: name for name, host in site.machines.hosts.items()}
+    return Writer(site.machines.on(None, command), names)
 
 
 class Writer:
@@ -256,8 +104,13 @@ def site(
     tmp_path_factory: pytest.TempPathFactory,
     zookeeper_command: list[str],
     network_namespaces: None,
-) -> Iterator[Site]:
-    found = Site(tmp_path_factory.mktemp("site"), zookeeper_command)
+) -> Iterator[HaSite]:
+    found = HaSite(
+        tmp_path_factory.mktemp("site"),
+        zookeeper_command,
+        namenodes=("nn1", "nn2"),
+        journals={f"jn{port}": ("journals", port) for port in JOURNAL_PORTS},
+    )
     try:
         found.start()
         yield found
@@ -266,8 +119,8 @@ def site(
 
 
 @pytest.fixture
-def writer(site: Site) -> Iterator[Writer]:
-    made = site.writer()
+def writer(site: HaSite) -> Iterator[Writer]:
+    made = writer_of(site)
     try:
         yield made
     finally:
@@ -284,7 +137,7 @@ def other_than(name: str) -> str:
     return {"nn1": "nn2", "nn2": "nn1"}[name]
 
 
-def expect_failover(site: Site, writer: Writer, harm: Callable[[str, str], None]) -> None:
+def expect_failover(site: HaSite, writer: Writer, harm: Callable[[str, str], None]) -> None:
     """The other one takes over for good: the former active acknowledges nothing any more."""
     old = site.until_whole()
     new = other_than(old)
@@ -297,11 +150,11 @@ def expect_failover(site: Site, writer: Writer, harm: Callable[[str, str], None]
     assert writer.changes() == [old, new]
 
 
-def test_the_machine_of_the_active_is_gone(site: Site, writer: Writer) -> None:
+def test_the_machine_of_the_active_is_gone(site: HaSite, writer: Writer) -> None:
     expect_failover(site, writer, lambda old, _: site.machines.unplug(old))
 
 
-def test_the_active_is_cut_from_everybody_but_its_clients(site: Site, writer: Writer) -> None:
+def test_the_active_is_cut_from_everybody_but_its_clients(site: HaSite, writer: Writer) -> None:
     """The worst cut: clients still reach a NameNode that is not the active one any more."""
 
     def harm(old: str, new: str) -> None:
@@ -310,12 +163,12 @@ def test_the_active_is_cut_from_everybody_but_its_clients(site: Site, writer: Wr
     expect_failover(site, writer, harm)
 
 
-def test_its_controller_is_cut_from_zookeeper(site: Site, writer: Writer) -> None:
+def test_its_controller_is_cut_from_zookeeper(site: HaSite, writer: Writer) -> None:
     expect_failover(site, writer, lambda old, _: site.machines.cut(old, "zookeeper"))
 
 
 @pytest.mark.parametrize("direction", ["to", "from"])
-def test_a_one_way_cut_from_zookeeper(site: Site, writer: Writer, direction: str) -> None:
+def test_a_one_way_cut_from_zookeeper(site: HaSite, writer: Writer, direction: str) -> None:
     def harm(old: str, _: str) -> None:
         ends = (old, "zookeeper") if direction == "to" else ("zookeeper", old)
         site.machines.cut(*ends, back=False)
@@ -324,14 +177,14 @@ def test_a_one_way_cut_from_zookeeper(site: Site, writer: Writer, direction: str
 
 
 @pytest.mark.parametrize("back", [True, False], ids=["both ways", "one way"])
-def test_the_active_is_cut_from_the_journals(site: Site, writer: Writer, back: bool) -> None:
+def test_the_active_is_cut_from_the_journals(site: HaSite, writer: Writer, back: bool) -> None:
     def harm(old: str, _: str) -> None:
         site.machines.cut(old, "journals", back=back)
 
     expect_failover(site, writer, harm)
 
 
-def expect_nothing(site: Site, writer: Writer, harm: Callable[[str, str], None]) -> None:
+def expect_nothing(site: HaSite, writer: Writer, harm: Callable[[str, str], None]) -> None:
     """The active serves on, also when all is well again."""
     active = site.until_whole()
     writer.until_acknowledged_by(active)
@@ -344,13 +197,13 @@ def expect_nothing(site: Site, writer: Writer, harm: Callable[[str, str], None])
     assert site.until_whole() == active
 
 
-def test_the_namenodes_are_cut_from_each_other(site: Site, writer: Writer) -> None:
+def test_the_namenodes_are_cut_from_each_other(site: HaSite, writer: Writer) -> None:
     expect_nothing(site, writer, site.machines.cut)
 
 
-def test_the_standby_is_gone(site: Site, writer: Writer) -> None:
+def test_the_standby_is_gone(site: HaSite, writer: Writer) -> None:
     expect_nothing(site, writer, lambda _, other: site.machines.unplug(other))
 
 
-def test_zookeeper_is_gone_for_everybody(site: Site, writer: Writer) -> None:
+def test_zookeeper_is_gone_for_everybody(site: HaSite, writer: Writer) -> None:
     expect_nothing(site, writer, lambda *_: site.machines.unplug("zookeeper"))
