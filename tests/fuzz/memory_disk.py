@@ -29,6 +29,9 @@ class MemoryFile:
     async def sync(self) -> None:
         pass
 
+    def sync_now(self) -> bool:
+        return False
+
     def close(self) -> None:
         pass
 

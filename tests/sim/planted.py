@@ -12,7 +12,7 @@ from hdfsd.base.ids import Epoch, TxId
 from hdfsd.editlog.frames import Run
 from hdfsd.editlog.ops import EditOp
 from hdfsd.journal.acceptor import REQUESTS, Acceptor, Append, Segment
-from hdfsd.journal.journal import Journal
+from hdfsd.journal.journal import Journal, Waits
 from hdfsd.journal.store import JournalStore
 from hdfsd.namenode.committer import Committer
 from hdfsd.namenode.state import NameNodeState
@@ -24,10 +24,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 def acknowledge_before_fsync(patch: pytest.MonkeyPatch) -> None:
     """A JournalNode answers what it has only written."""
 
-    async def sync(self: JournalStore) -> None:
-        return
-
-    patch.setattr(JournalStore, "sync", sync)
+    patch.setattr(JournalStore, "sync_now", lambda self: True)
 
 
 def promise_an_epoch_twice(patch: pytest.MonkeyPatch) -> None:
@@ -124,7 +121,7 @@ def forget_accepted_recoveries_after_restart(patch: pytest.MonkeyPatch) -> None:
 def serve_unsynced_edits(patch: pytest.MonkeyPatch) -> None:
     """A JournalNode shows a tailer what it has written and not synced yet."""
 
-    async def sync(self: Journal, written: list[Append]) -> None:
+    def sync(self: Journal, written: list[Append]) -> Waits:
         for batch in written:
             self.acceptor.synced(batch.last_txid)
             if self._cache is not None:
@@ -133,7 +130,8 @@ def serve_unsynced_edits(patch: pytest.MonkeyPatch) -> None:
                 self._cache.store(run, self.store.layout_version)
         if written:
             written.clear()
-            await self.store.sync()
+            if not self.store.sync_now():
+                yield self.store.sync
 
     patch.setattr(Journal, "_sync", sync)
 

@@ -78,12 +78,20 @@ class RealFile:
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.path) from error
 
-    async def sync(self) -> None:
+    def sync_now(self) -> bool:
         assert not self._closed, f"{self.path} is closed"
+        if self._syncs or not self._pace.in_line:
+            return False
         try:
-            if self._pace.in_line and not self._syncs:
-                self._pace.note(self._timed_sync())
-                return
+            self._pace.note(self._timed_sync())
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.path) from error
+        return True
+
+    async def sync(self) -> None:
+        if self.sync_now():
+            return
+        try:
             self._syncs += 1
             self._pace.note(await self._worker.run(self._timed_sync, self._synced))
         except OSError as error:

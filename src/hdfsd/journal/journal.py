@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
 
 from hdfsd.base.errors import EditsCacheMiss, HdfsdError, IOFault, RemoteFault
 from hdfsd.base.ids import INVALID_TXID, TxId
@@ -43,6 +44,9 @@ TAILING_OFF = (
     " RPC. Please enable it via dfs.ha.tail-edits.in-progress"
 )
 
+Waits = Generator[Callable[[], Awaitable[Any]], Any, None]
+"""Work that seldom has to wait: it gives what to wait for, and takes what came of it."""
+
 ANSWERS = (Reply, Refuse)
 REPLACING = ("format", "discard_segments")
 """Requests after which the newest transactions are others."""
@@ -54,6 +58,10 @@ class Caller(Protocol):
     def reply(self, message: Message) -> None: ...
 
     def fail(self, error: Exception) -> None: ...
+
+    def after_batch(self, work: Callable[[], None]) -> None:
+        """Does it when all requests that came together have been submitted."""
+        ...
 
 
 @dataclass(slots=True)
@@ -81,6 +89,9 @@ class _Waiting:
         if not self.done.done():
             self.done.set_exception(error)
 
+    def after_batch(self, work: Callable[[], None]) -> None:
+        work()
+
 
 class Journal:
     """One journal id of a JournalNode."""
@@ -97,7 +108,9 @@ class Journal:
         self._cache = cache
         self._acceptor: Acceptor | None = None
         self._queue: deque[tuple[str, Request, Caller]] = deque()
+        self._working = False
         self._worker: asyncio.Task[None] | None = None
+        """Who goes on with the work when it has to wait."""
 
     @property
     def is_open(self) -> bool:
@@ -141,8 +154,8 @@ class Journal:
     def submit(self, method: str, request: Request, caller: Caller) -> None:
         """Queues a request (a key of acceptor.REQUESTS); the caller is answered when it is done."""
         self._queue.append((method, request, caller))
-        if self._worker is None:
-            self._worker = asyncio.get_running_loop().create_task(self._work())
+        if not self._working:
+            caller.after_batch(self._begin)
 
     async def perform(self, method: str, request: Request) -> None:
         """A request of this process, in the same queue. Raises what a caller would be told."""
@@ -173,17 +186,29 @@ class Journal:
         self.store.close()
         self._acceptor = None
 
-    async def _work(self) -> None:
+    def _begin(self) -> None:
+        # Mostly there is a batch of edits, and a disk that makes it durable in less time than it
+        # takes to begin a task: then all is done, and its answer given, before this returns.
+        if self._working:
+            return
+        self._working = True
+        work = self._work()
+        for waits_for in work:
+            self._worker = asyncio.get_running_loop().create_task(_go_on(work, waits_for))
+            break
+
+    def _work(self) -> Waits:
         try:
             while self._queue:
-                if self._acceptor is None and not await self._reopen():
+                if self._acceptor is None and not (yield self._reopen):
                     continue
                 if self._queue[0][0] == "journal":
-                    await self._append_group()
+                    yield from self._append_group()
                 else:
-                    await self._execute(*self._queue.popleft())
+                    yield partial(self._execute, *self._queue.popleft())
                 self.note_lag()
         finally:
+            self._working = False
             self._worker = None
 
     async def _reopen(self) -> bool:
@@ -221,7 +246,7 @@ class Journal:
         assert answer is not None
         answer()
 
-    async def _append_group(self) -> None:
+    def _append_group(self) -> Waits:
         """Takes the batches at the head of the queue, writes all, syncs once, answers all."""
         callers: list[Caller] = []
         answers: list[Callable[[], None]] = []
@@ -243,9 +268,9 @@ class Journal:
                         answers.append(_answer(caller, effect))
                     else:
                         # Rare: a new promise, or an abort. What was appended before stands.
-                        await self._sync(written)
-                        await self.store.execute(effect)
-            await self._sync(written)
+                        yield from self._sync(written)
+                        yield partial(self.store.execute, effect)
+            yield from self._sync(written)
         except Exception as error:  # noqa: BLE001 - outermost: the disk and memory disagree now
             self._give_up(error, callers)
             return
@@ -257,12 +282,13 @@ class Journal:
         count = batch.last_txid - batch.first_txid + 1
         self.metrics.wrote(count, len(batch.data), lagging=lagging)
 
-    async def _sync(self, written: list[Append]) -> None:
+    def _sync(self, written: list[Append]) -> Waits:
         if not written:
             return
         loop = asyncio.get_running_loop()
         begun_s = loop.time()
-        await self.store.sync()
+        if not self.store.sync_now():
+            yield self.store.sync
         micros = int((loop.time() - begun_s) * 1_000_000)
         self.metrics.synced(micros, self.store.clock.now_ms())
         self.metrics.last_journal_wall_ms = self.store.clock.wall_ms()
@@ -289,6 +315,20 @@ class Journal:
             fault = IOFault(f"{error} ; journal id: {self.journal_id}")
         for caller in callers:
             caller.fail(fault)
+
+
+async def _go_on(work: Waits, waits_for: Callable[[], Awaitable[Any]]) -> None:
+    """Waits in place of work that was begun without a task, until it is done."""
+    try:
+        while True:
+            try:
+                found = await waits_for()
+            except BaseException as error:  # noqa: BLE001 - all of it is the work's to handle
+                waits_for = work.throw(error)
+            else:
+                waits_for = work.send(found)
+    except StopIteration:
+        return
 
 
 def _answer(caller: Caller, effect: Reply | Refuse) -> Callable[[], None]:

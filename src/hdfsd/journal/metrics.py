@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 WINDOWS_S = (60, 300, 3600)
@@ -15,7 +17,8 @@ PERCENTILES = (50, 75, 90, 95, 99)
 SIZES_PER_DOUBLING = 8
 BOUNDS_MICROS = tuple(125 << power for power in range(16))
 """Of the histogram: 125 µs to 4 s."""
-RECENT_MAX = 256
+RECENT_MAX = 4096
+RECENT_MS = 1000
 
 
 def _size_of(micros: int) -> int:
@@ -36,10 +39,12 @@ class Window:
         self._counts: dict[int, int] = {}
         self._last: dict[int, int] = {}
 
-    def add(self, micros: int, now_ms: int) -> None:
+    def add(self, times: Mapping[int, int], now_ms: int) -> None:
+        """How many took how many microseconds."""
         self._roll(now_ms)
-        size = _size_of(micros)
-        self._counts[size] = self._counts.get(size, 0) + 1
+        for micros, count in times.items():
+            size = _size_of(micros)
+            self._counts[size] = self._counts.get(size, 0) + count
 
     def count(self, now_ms: int) -> int:
         """Of the last whole window."""
@@ -92,8 +97,10 @@ class JournalMetrics:
     windows: tuple[Window, ...] = field(default_factory=_windows)
     sync_counts: list[int] = field(default_factory=lambda: [0] * (len(BOUNDS_MICROS) + 1))
     """By BOUNDS_MICROS; the last of them is beyond all bounds."""
-    _recent: list[tuple[int, int]] = field(default_factory=list)
-    """Syncs that are not in the windows yet: many at once take less time than one by one."""
+    _recent: list[int] = field(default_factory=list)
+    """Syncs of one second that are not in the windows yet: many at once take less time."""
+    _recent_ms: int = 0
+    """When the first of them was."""
 
     def wrote(self, txns: int, size: int, *, lagging: bool) -> None:
         """A batch was written."""
@@ -118,14 +125,17 @@ class JournalMetrics:
         self.syncs += 1
         self.syncs_micros += micros
         self.sync_counts[bisect_left(BOUNDS_MICROS, micros)] += 1
-        self._recent.append((micros, now_ms))
-        if len(self._recent) >= RECENT_MAX:
+        if now_ms - self._recent_ms >= RECENT_MS or len(self._recent) >= RECENT_MAX:
             self._count_recent()
+            self._recent_ms = now_ms
+        self._recent.append(micros)
 
     def _count_recent(self) -> None:
-        for micros, now_ms in self._recent:
-            for window in self.windows:
-                window.add(micros, now_ms)
+        if not self._recent:
+            return
+        times = Counter(self._recent)
+        for window in self.windows:
+            window.add(times, self._recent_ms)
         self._recent.clear()
 
     def attributes(self, now_ms: int) -> dict[str, int | float]:

@@ -306,6 +306,11 @@ class JournalStore:
         assert self._file is not None, "no segment is open"
         await self._file.sync()
 
+    def sync_now(self) -> bool:
+        """Whether they are already: the disk is quick enough to do it in line."""
+        assert self._file is not None, "no segment is open"
+        return self._file.sync_now()
+
     def note_committed(self, txid: TxId) -> None:
         if self._committed_file is None:
             path = f"{self.current}/{layout.COMMITTED_TXID}"

@@ -1,10 +1,10 @@
 """Data. Files as storage needs them, with their order and durability said aloud.
 
 Small metadata calls are synchronous. Whatever makes something durable is a coroutine, so that one
-event loop is never held by a slow disk (an adapter may do in line what takes less than a switch of
-threads). What a crash may do: lose or tear every byte written after the last `sync` of that file;
-undo a create after the last `sync_dir` of its directory. `write_atomic` leaves the old content or
-the new one, never a mixture, and is durable when it returns.
+event loop is never held by a slow disk. What a crash may do: lose or tear every byte written after
+the last `sync` of that file; undo a create after the last `sync_dir` of its directory.
+`write_atomic` leaves the old content or the new one, never a mixture, and is durable when it
+returns.
 
 Errors: FileNotFoundError, FileExistsError and other OSError as the operating system says them, with
 the path in them; DiskFull (an OSError with errno ENOSPC) when space ran out.
@@ -34,6 +34,13 @@ class AppendFile(Protocol):
 
     async def sync(self) -> None:
         """All that was written before this call is durable when it returns (fdatasync)."""
+        ...
+
+    def sync_now(self) -> bool:
+        """The same in line, where the disk is so quick that waiting elsewhere would take longer.
+
+        False: nothing was done, `sync` has to.
+        """
         ...
 
     def close(self) -> None: ...

@@ -109,6 +109,10 @@ class Call:
         """Answers a deferred call with an error, by the same rules as a raised one."""
         self._connection.settle_failure(self, error)
 
+    def after_batch(self, work: Callable[[], None]) -> None:
+        """Does it once, when all calls that came with this one are with their handlers."""
+        self._connection.after_batch(work)
+
     def __repr__(self) -> str:
         return f"Call({self.method.name}#{self.call_id} of {self.caller.user})"
 
@@ -316,6 +320,7 @@ class _ServerProtocol(asyncio.Protocol):
         "_backlog",
         "_caller",
         "_core",
+        "_dispatching",
         "_flush_scheduled",
         "_last_contact_ms",
         "_loop",
@@ -326,6 +331,7 @@ class _ServerProtocol(asyncio.Protocol):
         "_server",
         "_transport",
         "_unanswered",
+        "_works",
     )
 
     def __init__(self, server: RpcServer) -> None:
@@ -336,6 +342,9 @@ class _ServerProtocol(asyncio.Protocol):
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._flush_scheduled = False
+        self._dispatching = False
+        self._works: dict[Callable[[], None], None] = {}
+        """What is to be done when all calls of a read are with their handlers."""
         self._backlog: list[ServerEvent] = []
         """What was received but not begun, while the peer does not read its answers."""
         self._unanswered = 0
@@ -381,6 +390,7 @@ class _ServerProtocol(asyncio.Protocol):
     # -- requests
 
     def _process(self, events: list[ServerEvent]) -> None:
+        self._dispatching = True
         for index, event in enumerate(events):
             if isinstance(event, Request):
                 self._dispatch(event)
@@ -393,6 +403,11 @@ class _ServerProtocol(asyncio.Protocol):
                 if self._peer_slow:
                     self._backlog = events[index + 1 :]
                     break
+        if self._works:
+            works, self._works = self._works, {}
+            for work in works:
+                work()
+        self._dispatching = False
         self._flush()
         if self._unanswered >= self._server.limits.unanswered_max:
             self._update_reading()
@@ -451,6 +466,12 @@ class _ServerProtocol(asyncio.Protocol):
         return result if isinstance(result, Message) else await result
 
     # -- answers
+
+    def after_batch(self, work: Callable[[], None]) -> None:
+        if self._dispatching:
+            self._works[work] = None
+        else:
+            work()
 
     def settle(self, call: Call, message: Message) -> None:
         """The answer of a deferred call."""
@@ -531,7 +552,7 @@ class _ServerProtocol(asyncio.Protocol):
 
     def _flush_soon(self) -> None:
         # Many deferred calls are released together: one write takes all their answers.
-        if not self._flush_scheduled:
+        if not self._flush_scheduled and not self._dispatching:
             self._flush_scheduled = True
             self._loop.call_soon(self._flush_scheduled_output)
 

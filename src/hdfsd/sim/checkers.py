@@ -9,6 +9,7 @@
   transactions; finalized copies of it are identical.
 - P6: what a JournalNode gives to a reader is durable there.
 - P4: each at-most-once call is in the journal at most once; all NameNodes make the same of it.
+- E1..E3, C1 (elections and checkpoints) are judged in sim.referee.
 - Bugs of other kinds: a process that ends for a reason that no fault explains.
 """
 
@@ -70,19 +71,17 @@ class Judge:
         """Journal and segment to the epoch of the recovery that the journal accepted last."""
         self._grants: dict[int, dict[str, int]] = {}
         """Epoch to NameNode (IP address) to how many journals gave it that epoch."""
+        self._newest_epoch = 0
+        self.leader: str | None = None
+        """The IP address of the NameNode that has the newest epoch of a majority."""
+        self.led_since_s: dict[str, float] = {}
+        """When each NameNode got its last epoch of a majority."""
+        self.on_leader: Callable[[str], None] | None = None
+        """Told of each new leader."""
 
     def accuse(self, promise: str, what: str) -> None:
         self._loop.note(f"violation of {promise}: {what}")
         self.violations.append(f"{promise} at {self._loop.time():.3f} s: {what}")
-
-    @property
-    def leader(self) -> str | None:
-        """The IP address of the NameNode that has the newest epoch of a majority."""
-        for epoch in sorted(self._grants, reverse=True):
-            for namenode, count in self._grants[epoch].items():
-                if count >= self._majority:
-                    return namenode
-        return None
 
     def asked(self, journal: str, request: Message) -> None:
         """What a writer asks may be carried out, and never answered."""
@@ -154,6 +153,11 @@ class Judge:
         winners = [who for who, count in grants.items() if count >= self._majority]
         if len(winners) > 1:
             self.accuse("P2", f"epoch {epoch} belongs to {winners}")
+        if grants[caller] == self._majority and epoch > self._newest_epoch:
+            self._newest_epoch, self.leader = epoch, caller
+            self.led_since_s[caller] = self._loop.time()
+            if self.on_leader is not None:
+                self.on_leader(caller)
 
     def _appended(self, journal: str, request: qjournal.JournalRequestProto) -> None:
         """J4: the file must hold it durably when the answer leaves."""
@@ -322,6 +326,9 @@ class _Witness:
         self._judge.failed(self._journal, self._method, self._request, self._caller, error)
         self._call.fail(error)
 
+    def after_batch(self, work: Callable[[], None]) -> None:
+        self._call.after_batch(work)
+
 
 class _Nobody:
     """Whoever sent the request has gone (journal.journal.Caller)."""
@@ -329,6 +336,9 @@ class _Nobody:
     def reply(self, message: Message) -> None: ...
 
     def fail(self, error: Exception) -> None: ...
+
+    def after_batch(self, work: Callable[[], None]) -> None:
+        work()
 
 
 # --- what lies on the platters ---

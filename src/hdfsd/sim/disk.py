@@ -36,6 +36,8 @@ class DiskFaults:
     stall_chance: float = 0.005
     """Of an operation that takes `stall_ms` more."""
     stall_ms: tuple[float, float] = (20.0, 400.0)
+    quick_chance: float = 0.0
+    """Of a sync that may be done in line to take no time at all."""
 
 
 @dataclass(eq=False, slots=True)
@@ -130,6 +132,11 @@ class Platter:
         context = loop.world.context
         loop.call_at(self._free_at_s, self._finish, operation, what, context=context)
         return operation.done
+
+    def is_quick_now(self) -> bool:
+        """Whether a sync takes no time: never while another operation is under way."""
+        chance = self.faults.quick_chance
+        return chance > 0 and not self._under_way and self.dice.chance(chance)
 
     def _finish(self, operation: _Operation, what: str) -> None:
         if operation not in self._under_way:
@@ -287,6 +294,12 @@ class SimFile:
         self._check()
         file, count = self._file, self._file.change_count
         await self._disk.submit(f"syncs {self.path} of {len(file.data)}", lambda: file.sync(count))
+
+    def sync_now(self) -> bool:
+        if not self._check().is_quick_now():
+            return False
+        self._file.sync(self._file.change_count)
+        return True
 
     def close(self) -> None:
         self._closed = True

@@ -122,7 +122,9 @@ def draw(dice: SimDice) -> Mix:
             give_up_ms=dice.pick((50, 400)),
         ),
         disk=DiskFaults(
-            stall_chance=dice.pick((0.0, 0.02, 0.1)), stall_ms=(5.0, dice.pick((30.0, 200.0)))
+            stall_chance=dice.pick((0.0, 0.02, 0.1)),
+            stall_ms=(5.0, dice.pick((30.0, 200.0))),
+            quick_chance=dice.pick((0.0, 0.5, 0.95)),
         ),
     )
 

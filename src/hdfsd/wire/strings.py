@@ -21,11 +21,18 @@ class _Plan:
     """Which fields of a message to look at."""
 
     strings: tuple[str, ...]
+    """Paths: those of messages that must be there are looked at together with our own."""
     values: Callable[[Message], Iterable[object]]
     """Of all `strings`, in one step."""
     string_lists: tuple[str, ...]
     messages: tuple[str, ...]
+    """That may be there, or have more than single strings themselves."""
     message_lists: tuple[str, ...]
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether `values` is all that is to be looked at."""
+        return not (self.string_lists or self.messages or self.message_lists)
 
 
 _plans: dict[str, _Plan] = {}
@@ -43,7 +50,7 @@ def bad_string(message: Message, serialised: bytes) -> str | None:
 def _search(message: Message) -> str | None:
     plan = _plan_of(cast(Descriptor, message.DESCRIPTOR))
     if bytes in map(type, plan.values(message)):
-        return next(name for name in plan.strings if type(getattr(message, name)) is bytes)
+        return next(name for name in plan.strings if type(attrgetter(name)(message)) is bytes)
     for name in plan.string_lists:
         if any(type(text) is not str for text in getattr(message, name)):
             return name
@@ -66,25 +73,32 @@ def _plan_of(descriptor: Descriptor) -> _Plan:
 
 def _make_plan(descriptor: Descriptor) -> _Plan:
     strings = [f for f in descriptor.fields if f.type == FieldDescriptor.TYPE_STRING]
-    messages = [
-        f
-        for f in descriptor.fields
-        if f.message_type is not None and _has_strings(f.message_type, ())
-    ]
-    single = tuple(f.name for f in strings if not f.is_repeated)
+    single = [f.name for f in strings if not f.is_repeated]
+    messages, message_lists = [], []
+    for field in descriptor.fields:
+        if field.message_type is None or not _has_strings(field.message_type, ()):
+            continue
+        if field.is_repeated:
+            message_lists.append(field.name)
+        elif field.is_required and (inner := _plan_of(field.message_type)).is_flat:
+            single += (f"{field.name}.{path}" for path in inner.strings)
+        else:
+            messages.append(field.name)
     return _Plan(
-        single,
-        _values_of(single),
+        tuple(single),
+        _values_of(tuple(single)),
         tuple(f.name for f in strings if f.is_repeated),
-        tuple(f.name for f in messages if not f.is_repeated),
-        tuple(f.name for f in messages if f.is_repeated),
+        tuple(messages),
+        tuple(message_lists),
     )
 
 
-def _values_of(names: tuple[str, ...]) -> Callable[[Message], Iterable[object]]:
-    if len(names) < 2:  # attrgetter gives a tuple of two or more.
-        return lambda message: [getattr(message, name) for name in names]
-    return attrgetter(*names)
+def _values_of(paths: tuple[str, ...]) -> Callable[[Message], Iterable[object]]:
+    if not paths:
+        return lambda message: ()
+    get = attrgetter(*paths)
+    # Of one path it gives the value itself, of more a tuple.
+    return get if len(paths) > 1 else lambda message: (get(message),)
 
 
 def _has_strings(descriptor: Descriptor, above: tuple[str, ...]) -> bool:

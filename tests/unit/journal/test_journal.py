@@ -47,6 +47,9 @@ class Asked:
         self.order.append(f"no {self.name}")
         self.answer.set_exception(error)
 
+    def after_batch(self, work: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(work)
+
 
 class SlowStore(JournalStore):
     """Writes down what it does; a sync waits until the test lets it go, or fails."""

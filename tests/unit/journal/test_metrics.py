@@ -20,7 +20,7 @@ MINUTE_MS = 60_000
 def test_percentiles_are_within_a_tenth_of_the_exact_ones(times: list[int]) -> None:
     window = Window(60)
     for micros in times:
-        window.add(micros, 0)
+        window.add({micros: 1}, 0)
     ordered = sorted(times)
     for percent in PERCENTILES:
         exact = ordered[-(-len(ordered) * percent // 100) - 1]
@@ -29,24 +29,24 @@ def test_percentiles_are_within_a_tenth_of_the_exact_ones(times: list[int]) -> N
 
 def test_a_window_shows_the_last_whole_one() -> None:
     window = Window(60)
-    window.add(100, 0)
-    window.add(100, MINUTE_MS - 1)
+    window.add({100: 1}, 0)
+    window.add({100: 1}, MINUTE_MS - 1)
     assert window.count(MINUTE_MS - 1) == 0
     assert window.percentile(99, MINUTE_MS - 1) == 0
     assert window.count(MINUTE_MS) == 2
-    window.add(9000, MINUTE_MS)
+    window.add({9000: 1}, MINUTE_MS)
     assert window.count(2 * MINUTE_MS - 1) == 2
     assert window.count(2 * MINUTE_MS) == 1
     # One in which nothing happened, then long silence.
     assert window.count(3 * MINUTE_MS) == 0
-    window.add(5, 3 * MINUTE_MS)
+    window.add({5: 1}, 3 * MINUTE_MS)
     assert window.count(9 * MINUTE_MS) == 0
 
 
 def test_memory_does_not_grow_with_what_happens() -> None:
     window = Window(60)
     for micros in range(1, 200_000):
-        window.add(micros, 0)
+        window.add({micros: 1}, 0)
     assert len(window._counts) < 200
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ class Waiting:
 
     def fail(self, error: Exception) -> None:
         self.done.set_exception(error)
+
+    def after_batch(self, work: Callable[[], None]) -> None:
+        work()
 
 
 class Rig:
