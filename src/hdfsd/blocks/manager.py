@@ -101,7 +101,13 @@ class BlockManager:
                 self.blocks.set_state(row, BlockState.COMPLETE)
         self._reconciler.replay(new.block_id)
 
-    def reopen_block(self, block_id: BlockId, targets: Sequence[Storage] | None = None) -> None:
+    def reopen_block(
+        self,
+        block_id: BlockId,
+        targets: Sequence[Storage] | None = None,
+        *,
+        truncate_to: int | None = None,
+    ) -> None:
         """A complete block becomes under construction (append, truncate); expected at `targets`,
         or where its replicas are. Those that its pipeline wrote and nobody reported yet belong to
         them: a client that appends right after it closed would else have a node added that refuses
@@ -112,6 +118,7 @@ class BlockManager:
         for storage in holders:
             storage.node.invalidate.pop(block_id, None)
         self.blocks.set_state(row, BlockState.UNDER_CONSTRUCTION)
+        self.blocks.open[row].truncate_to = truncate_to
         self.set_expected(block_id, holders if targets is None else targets)
 
     def remove_blocks(self, block_ids: Sequence[BlockId]) -> None:
@@ -395,10 +402,10 @@ class BlockManager:
         return self.state(block_id) == BlockState.UNDER_RECOVERY
 
     def truncating_to(self, block_id: BlockId) -> int | None:
-        """The length that its recovery cuts it to; None: no truncation is under way."""
-        if not self.is_under_recovery(block_id):
-            return None
-        return self.blocks.open[self.blocks.need(block_id)].truncate_to
+        """The length that a recovery cuts it to, whether one has been started (by us, that is, and
+        not by the NameNode that was active then) or not; None: no truncation is under way."""
+        construction = self.blocks.open.get(self.blocks.need(block_id))
+        return None if construction is None else construction.truncate_to
 
     def has_minimum_replicas(self, block_id: BlockId) -> bool:
         """Enough finalized replicas to be complete."""
@@ -426,7 +433,8 @@ class BlockManager:
         new_length: int | None = None,
     ) -> bool:
         """UNDER_RECOVERY under the new stamp; a primary DataNode is told in its next heartbeat.
-        `new_length`: cut the block to it (truncate).
+        `new_length`: cut the block to it (truncate); None: to what it was to be cut to before, so
+        that the recovery of a lease ends a truncation that nobody ended.
         False when no live replica is known: nobody can be told now. Raises KeyError for a block
         that is complete or not there."""
         self._now_ms = now_ms
@@ -438,7 +446,8 @@ class BlockManager:
             self.set_expected(block_id, self.blocks.holders(row))
         self.blocks.set_state(row, BlockState.UNDER_RECOVERY)
         construction.recovery_id = recovery_id
-        construction.truncate_to = new_length
+        if new_length is not None:
+            construction.truncate_to = new_length
         primary = choose_primary(construction)
         if primary is None:
             return False
@@ -453,6 +462,7 @@ class BlockManager:
         if self.blocks.state(row) in _OPEN:
             self.blocks.set_state(row, BlockState.UNDER_CONSTRUCTION)
             self.blocks.open[row].recovery_id = None
+            self.blocks.open[row].truncate_to = None
             self.set_expected(block.block_id, targets)
             return
         for storage in targets:

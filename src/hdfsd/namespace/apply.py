@@ -382,7 +382,8 @@ def _truncate(ns: Namespace, op: ops.TruncateOp, now_ms: int) -> Sequence[Effect
         _open(ns, row, op.client_name, op.client_machine, True, now_ms)
         ns.gen_stamp = GenStamp(max(ns.gen_stamp, op.truncate_block.gen_stamp))
         if op.truncate_block.block_id == old[kept - 1].block_id:
-            effects.append(BlockReopened(_id(ns, row), old[kept - 1]))
+            cut_to = old[kept - 1].num_bytes - (length - op.new_length)
+            effects.append(BlockReopened(_id(ns, row), old[kept - 1], cut_to))
         else:
             # Copy on truncate: a new block takes the place of the one that a snapshot holds.
             ns.replace_last_block(row, op.truncate_block)

@@ -41,6 +41,8 @@ class BlockReopened:
 
     inode_id: InodeId
     block: Block
+    truncate_to: int | None = None
+    """Bytes that a recovery has to cut it to; whoever is active then must know of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -313,7 +313,7 @@ def add_block(
                 f" does not match actual last block in file {_named(last)}"
             )
     _check_progress(file, blocks)
-    return _new_block(ns, request, file, previous, length)
+    return _new_block(ns, file, previous, length)
 
 
 def _penultimate(file: OpenFile) -> Block | None:
@@ -338,9 +338,7 @@ def _check_progress(file: OpenFile, blocks: BlockStates) -> None:
         raise NotReplicatedYet(f"Not replicated yet: {file.path}")
 
 
-def _new_block(
-    ns: Namespace, request: Request, file: OpenFile, previous: Block | None, length: int
-) -> NewBlock:
+def _new_block(ns: Namespace, file: OpenFile, previous: Block | None, length: int) -> NewBlock:
     limit = ns.limits.blocks_per_file_max
     if len(file.blocks) >= limit:
         raise IOFault(
@@ -360,7 +358,8 @@ def _new_block(
     made = (
         ops.AllocateBlockIdOp(block.block_id),
         ops.SetGenstampV2Op(block.gen_stamp),
-        ops.AddBlockOp(file.path, logged, request.client_id, request.call_id),
+        # Without its call: addBlock is idempotent, no retry cache knows it (as Hadoop logs it).
+        ops.AddBlockOp(file.path, logged),
     )
     return NewBlock(file, made, block, length, False)
 
@@ -546,9 +545,10 @@ def truncate(
     cut_to = blocks.truncating_to(last.block_id) if last is not None else None
     if last is not None and cut_to is not None:
         if new_length == ns.row_length(row) - last.num_bytes + cut_to:
-            return Plan(result=False)
-        why = f"{at.path} is being truncated."
-        raise mutate_leases.refuse_to(mutate_leases.TRUNCATE_FILE, at.path, client, why)
+            return _cut_on(ns, row, last, cut_to, blocks)
+        if blocks.is_under_recovery(last.block_id):
+            why = f"{at.path} is being truncated."
+            raise mutate_leases.refuse_to(mutate_leases.TRUNCATE_FILE, at.path, client, why)
     plan = mutate_leases.take_over(ns, request, row, client, mutate_leases.TRUNCATE_FILE, blocks)
     if plan.ops:
         return plan
@@ -561,6 +561,17 @@ def truncate(
             f" truncate size: {new_length}."
         )
     return _truncation(ns, request, row, client, new_length)
+
+
+def _cut_on(ns: Namespace, row: int, last: Block, cut_to: int, blocks: BlockStates) -> Plan:
+    """The same truncation once more: by a client that has not heard the answer, or does not want
+    to wait. A recovery that was started by a NameNode which is gone is started anew (Hadoop refuses
+    this client with AlreadyBeingCreatedException, and leaves the file to the end of its lease)."""
+    if blocks.is_under_recovery(last.block_id):
+        return Plan(result=False)
+    recovery_id = GenStamp(ns.gen_stamp + 1)
+    recovery = Recovery(InodeId(ns.ids[row]), last, recovery_id, cut_to)
+    return Plan([ops.SetGenstampV2Op(recovery_id)], recovery, result=False)
 
 
 def _truncation(ns: Namespace, request: Request, row: int, client: Client, new_length: int) -> Plan:

@@ -139,6 +139,24 @@ def test_reopening_calls_back_what_was_to_be_deleted(world):
     assert world.manager.redundancy.excess_count == 0
 
 
+def test_what_is_to_be_cut_is_cut_by_whoever_recovers_it(world):
+    """A standby knows of a truncation from the journal; its recovery starts when it is active."""
+    nodes(world, "a")
+    what = world.add_block()
+    world.received("a", what)
+    assert world.manager.truncating_to(what.block_id) is None
+    world.manager.reopen_block(what.block_id, truncate_to=40)
+    assert world.manager.truncating_to(what.block_id) == 40
+    assert world.manager.start_recovery(what.block_id, 1002, world.now_ms)
+    ((recovering,),) = (command.recoveryCmd.blocks for command in world.heartbeat("a"))
+    assert (recovering.truncateBlock.numBytes, recovering.newGenStamp) == (40, 1002)
+    agreed = world.block(0, 40, 1002)
+    world.manager.update_block(16386, what, agreed, True)
+    world.manager.finish_recovery(agreed, [world.storage("a")])
+    assert world.manager.is_complete(what.block_id)
+    assert world.manager.truncating_to(what.block_id) is None
+
+
 def test_too_few_targets_say_so_in_hadoops_words(world):
     with pytest.raises(IOFault) as caught:
         world.manager.choose_targets(3, MB, writer=None, path="/f")

@@ -173,7 +173,7 @@ def test_truncate_on_a_boundary_and_inside_a_block(world: Any) -> None:
     stamp = world.ns.gen_stamp
     assert world.do(mutate.truncate, "/f", ("c2", "h"), 100, world.blocks) == [
         BlocksRemoved((second.block_id,)),
-        BlockReopened(inode_id, first),
+        BlockReopened(inode_id, first, truncate_to=100),
     ]
     assert world.ns.writer_of(inode_id) == ("c2", "h")
     assert world.ns.gen_stamp == stamp + 1

@@ -91,14 +91,14 @@ def test_first_and_next_block(world: Any) -> None:
     assert list(new.ops) == [
         ops.AllocateBlockIdOp(1073741825),
         ops.SetGenstampV2Op(1001),
-        ops.AddBlockOp("/f", (first,), *RPC),
+        ops.AddBlockOp("/f", (first,)),
     ]
     assert (new.block, new.offset, new.retry) == (first, 0, False)
     world.apply(new.ops)
     full = replace(first, num_bytes=128)
     new = mutate.add_block(world.ns, hdfs, "/ignored", "c1", full, inode_id, world.blocks)
     second = Block(BlockId(1073741826), 0, GenStamp(1002))
-    assert new.ops[-1] == ops.AddBlockOp("/f", (full, second), *RPC)
+    assert new.ops[-1] == ops.AddBlockOp("/f", (full, second))
     assert new.offset == 128
 
 
@@ -265,6 +265,21 @@ def test_truncate_again_while_the_last_block_is_cut(world: Any) -> None:
     assert mutate.truncate(*ask, 150, world.blocks) == mutate.Plan(result=False)
     text = "Failed to TRUNCATE_FILE /f for c2 on h because /f is being truncated."
     with pytest.raises(AlreadyBeingCreated, match=text):
+        mutate.truncate(*ask, 140, world.blocks)
+
+
+def test_a_truncation_whose_recovery_went_with_its_namenode_is_begun_again(world: Any) -> None:
+    inode_id = world.write("/f", 128, 100)
+    world.do(mutate.truncate, "/f", ("c2", "h"), 150, world.blocks)
+    last = world.ns.blocks_of(inode_id)[-1]
+    world.blocks.truncating[last.block_id] = 22
+    ask = world.ns, world.request(), "/f", ("c2", "h")
+    stamp = GenStamp(world.ns.gen_stamp + 1)
+    plan = mutate.truncate(*ask, 150, world.blocks)
+    assert plan.ops == [ops.SetGenstampV2Op(stamp)]
+    assert plan.recovery == mutate.Recovery(inode_id, last, stamp, 22)
+    assert plan.result is False
+    with pytest.raises(AlreadyBeingCreated, match="c2 is already the current lease holder"):
         mutate.truncate(*ask, 140, world.blocks)
 
 
