@@ -13,6 +13,7 @@ from typing import cast
 from hdfsd.base.errors import IOFault, UnregisteredNode
 from hdfsd.base.ids import Block, InodeId
 from hdfsd.editlog import ops
+from hdfsd.namenode.answers import appended, located
 from hdfsd.namenode.desk import Desk, block_of
 from hdfsd.namespace import mutate, query
 from hdfsd.rpc.server import Call
@@ -22,9 +23,6 @@ COMPLETE_WAIT_MS = 100
 COMPLETE_POLL_MS = 5
 OFFSET_UNKNOWN = (1 << 64) - 1
 """-1 in the unsigned offset of a located block that stands for a pipeline, not for a place."""
-
-NO_OFFSET = (1 << 64) - 1
-"""-1 as its unsigned view."""
 
 
 class ClientFiles:
@@ -38,7 +36,8 @@ class ClientFiles:
         self, request: client_namenode.CreateRequestProto, call: Call
     ) -> client_namenode.CreateResponseProto:
         desk, path = self._desk, request.src
-        if (earlier := desk.earlier(call, lambda: self._created(path))) is not None:
+        earlier: client_namenode.CreateResponseProto | None = desk.earlier(call)
+        if earlier is not None:
             return earlier
         desk.refuse_in_safe_mode(f"Cannot create file{path}")
         who = desk.request(call)
@@ -62,42 +61,23 @@ class ClientFiles:
         query.status_by_id(namespace, cast(ops.AddOp, plan.ops[-1]).inode_id, answer.fs)
         return desk.remember(call, answer)
 
-    def _created(self, path: str) -> client_namenode.CreateResponseProto:
-        status = query.file_status(self._desk.state.namespace, None, path)
-        return client_namenode.CreateResponseProto(fs=status)
-
     def append(
         self, request: client_namenode.AppendRequestProto, call: Call
     ) -> client_namenode.AppendResponseProto:
         desk = self._desk
-        if (earlier := desk.earlier(call, lambda: self._appended(request))) is not None:
-            return earlier
+        namespace, blocks = desk.state.namespace, desk.state.blocks
+        earlier: client_namenode.AppendResponseProto | None = desk.earlier(call)
+        if earlier is not None:
+            return located(earlier, blocks)
         desk.refuse_in_safe_mode(f"Cannot append to file{request.src}")
         who = desk.request(call)
         client = (request.clientName, call.caller.address)
         new_block = bool(request.flag & client_namenode.NEW_BLOCK)
-        namespace, blocks = desk.state.namespace, desk.state.blocks
-        self._carry_out(
+        plan = self._carry_out(
             lambda: mutate.append(namespace, who, request.src, client, new_block, blocks)
         )
-        return desk.remember(call, self._appended(request))
-
-    def _appended(
-        self, request: client_namenode.AppendRequestProto
-    ) -> client_namenode.AppendResponseProto:
-        """The reopened last block, or the one behind which a new one is asked for; the status."""
-        state = self._desk.state
-        status = query.file_status(state.namespace, None, request.src)
-        answer = client_namenode.AppendResponseProto(stat=status)
-        found = query.located_file(state.namespace, None, request.src, 0)
-        if found.blocks and request.flag & client_namenode.NEW_BLOCK:
-            # Named without locations: the client passes it to addBlock as the previous one.
-            answer.block.CopyFrom(state.blocks.new_located_block(found.blocks[-1], (), NO_OFFSET))
-        elif found.blocks and not state.blocks.is_complete(found.blocks[-1].block_id):
-            last = found.blocks[-1]
-            offset = sum(block.num_bytes for block in found.blocks[:-1])
-            answer.block.CopyFrom(state.blocks.located_block(last.block_id, offset))
-        return answer
+        answer = appended(cast(ops.AppendOp, plan.ops[-1]), namespace, blocks)
+        return located(desk.remember(call, answer), blocks)
 
     def truncate(
         self, request: client_namenode.TruncateRequestProto, call: Call

@@ -7,9 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
-from hdfsd.base.errors import RemoteFault, RetriableError, SafeModeFault
+from hdfsd.base.errors import IOFault, RemoteFault, RetriableError, SafeModeFault
 from hdfsd.base.ids import Block, BlockId, GenStamp
+from hdfsd.editlog import ops
 from hdfsd.editlog.ops import EditOp
+from hdfsd.namenode.answers import created
 from hdfsd.namenode.gate import RULES, Category, refusal
 from hdfsd.namenode.state import NameNodeState
 from hdfsd.namespace import permission
@@ -117,15 +119,28 @@ class Desk:
         self.state.remember(call.client_id, call.call_id, answer, self.clock.now_ms())
         return answer
 
-    def earlier(self, call: Call, rebuild: Callable[[], R]) -> R | None:
+    def earlier(self, call: Call, rebuild: Callable[[], R] | None = None) -> R | None:
         """The answer to this very call if it was executed before, here or on the former active.
 
-        `rebuild` makes the answer of a call that we know from the journal only.
+        `rebuild` makes the answer of a call that we know from the journal only; None for calls
+        whose edits say what it was. Raises IOFault when a call of another kind had these ids.
         """
         entry = self.state.retry.find(call.client_id, call.call_id, self.clock.now_ms())
         if entry is None:
             return None
-        return rebuild() if entry.answer is None else cast(R, entry.answer)
+        answer: Message | None
+        if isinstance(entry.answer, ops.AddOp):
+            answer = created(entry.answer, self.state.namespace)
+        elif entry.answer is None and rebuild is not None:
+            answer = rebuild()
+        else:
+            answer = entry.answer
+        if not isinstance(answer, call.method.response):
+            raise IOFault(
+                f"{call.method.name} has the call id {call.call_id} of an earlier call of another"
+                " kind: a client must give each call its own"
+            )
+        return cast(R, answer)
 
     # --- blocks on the wire ---
 

@@ -14,7 +14,8 @@ from hdfsd.base.errors import InvariantBroken, StandbyError
 from hdfsd.base.ids import NamespaceInfo, TxId
 from hdfsd.blocks.manager import BlockManager
 from hdfsd.editlog import codec
-from hdfsd.editlog.ops import EditOp
+from hdfsd.editlog.ops import NO_CALL_ID, NO_CLIENT_ID, EditOp
+from hdfsd.namenode.answers import Remembered, known_from
 from hdfsd.namenode.gate import HAState
 from hdfsd.namenode.retrycache import RetryCache
 from hdfsd.namespace.apply import apply
@@ -59,7 +60,7 @@ class NameNodeState:
         self.blocks = blocks
         self.applied_txid = applied_txid
         """The last transaction in memory: of the image, then of each edit."""
-        self.retry: RetryCache[Message] = RetryCache(
+        self.retry: RetryCache[Remembered] = RetryCache(
             life_ms=retry_life_ms, entries_max=RETRY_ENTRIES_MAX
         )
         self.ha_state = HAState.INITIALIZING
@@ -104,9 +105,11 @@ class NameNodeState:
             raise InvariantBroken(f"P4: txid {txid} after {self.applied_txid}")
         self._apply(op, 0)
         self.applied_txid = txid
-        client_id = getattr(op, "client_id", b"")
+        client_id = getattr(op, "client_id", NO_CLIENT_ID)
         if client_id:
-            self.retry.add(client_id, getattr(op, "call_id", -2), txid, None, now_ms)
+            call_id = getattr(op, "call_id", NO_CALL_ID)
+            answer = known_from(op, self.namespace, self.blocks)
+            self.retry.add(client_id, call_id, txid, answer, now_ms)
 
     def remember(self, client_id: bytes, call_id: int, answer: Message, now_ms: int) -> None:
         """Keeps the answer to an at-most-once call that was just committed."""
@@ -127,8 +130,8 @@ class NameNodeState:
                     blocks.add_block(inode_id, block, replication, being_written)
             case BlockUpdated(inode_id, old, new, complete):
                 blocks.update_block(inode_id, old, new, complete)
-            case BlockReopened(_, block):
-                blocks.reopen_block(block.block_id)
+            case BlockReopened(_, block, truncate_to):
+                blocks.reopen_block(block.block_id, truncate_to=truncate_to)
             case BlocksRemoved(removed):
                 blocks.remove_blocks(removed)
             case BlocksMoved(inode_id, moved, replication):

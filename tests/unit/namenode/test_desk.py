@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from small_namenode import CLIENT, POOL, Desktop, call, new_desk
 
-from hdfsd.base.errors import AccessControl, RetriableError, SafeModeFault, StandbyError
+from hdfsd.base.errors import AccessControl, IOFault, RetriableError, SafeModeFault, StandbyError
 from hdfsd.base.ids import Block, BlockId, GenStamp, InodeId
 from hdfsd.editlog.ops import SetGenstampV2Op
 from hdfsd.namenode.desk import PRINCIPALS_MAX, block_of
@@ -109,26 +111,39 @@ def test_a_closed_log_takes_nothing() -> None:
     assert desktop.dump() == before
 
 
+def deletion(call_id: int, client_id: bytes = CLIENT) -> Any:
+    return call("delete", call_id=call_id, client_id=client_id)
+
+
 def test_an_answer_is_remembered_under_client_and_call() -> None:
     desk = Desktop().desk
-    assert desk.earlier(call(call_id=1), lambda: OTHER) is None
-    assert desk.remember(call(call_id=1), ANSWER) is ANSWER
-    assert desk.earlier(call(call_id=1), lambda: OTHER) is ANSWER
-    assert desk.earlier(call(call_id=2), lambda: OTHER) is None
-    assert desk.earlier(call(call_id=1, client_id=b"another client!!"), lambda: OTHER) is None
+    assert desk.earlier(deletion(1), lambda: OTHER) is None
+    assert desk.remember(deletion(1), ANSWER) is ANSWER
+    assert desk.earlier(deletion(1), lambda: OTHER) is ANSWER
+    assert desk.earlier(deletion(2), lambda: OTHER) is None
+    assert desk.earlier(deletion(1, b"another client!!"), lambda: OTHER) is None
 
 
 def test_an_answer_of_the_former_active_is_made_again() -> None:
     desktop = Desktop()
     desktop.state.retry.add(CLIENT, 1, desktop.state.applied_txid, None, desktop.clock.now_ms())
-    assert desktop.desk.earlier(call(call_id=1), lambda: OTHER) is OTHER
+    assert desktop.desk.earlier(deletion(1), lambda: OTHER) is OTHER
 
 
 def test_answers_are_forgotten_after_their_life() -> None:
     desktop = Desktop()
-    desktop.desk.remember(call(call_id=1), ANSWER)
+    desktop.desk.remember(deletion(1), ANSWER)
     desktop.clock.ms += 600_000
-    assert desktop.desk.earlier(call(call_id=1), lambda: OTHER) is None
+    assert desktop.desk.earlier(deletion(1), lambda: OTHER) is None
+
+
+@pytest.mark.parametrize("known", [ANSWER, None])
+def test_an_answer_of_another_kind_is_never_given(known: Any) -> None:
+    """A client that gives two calls one id, by mistake or to see what happens."""
+    desktop = Desktop()
+    desktop.state.retry.add(CLIENT, 1, desktop.state.applied_txid, known, desktop.clock.now_ms())
+    with pytest.raises(IOFault, match="create has the call id 1 of an earlier call of another"):
+        desktop.desk.earlier(call("create", call_id=1))
 
 
 @pytest.mark.parametrize("block_id", [1073741825, -9223372036854775792])

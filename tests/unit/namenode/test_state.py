@@ -139,13 +139,14 @@ def test_a_transaction_out_of_order_stops_the_process(txid: int) -> None:
     assert state.applied_txid == 1
 
 
-def test_replayed_calls_are_in_the_retry_cache_without_their_answer() -> None:
+def test_replayed_calls_are_in_the_retry_cache_with_what_their_edits_say() -> None:
+    """A deletion says nothing but that it is done; of a creation the edit says all."""
     state = fresh()
     replay(state, [add_op("/f"), ops.DeleteOp("/f", 5, CLIENT, 4), ops.SetGenstampV2Op(1001)])
-    for call_id, txid in ((3, 1), (4, 2)):
+    for call_id, txid, answer in ((3, 1, add_op("/f")), (4, 2, None)):
         entry = state.retry.find(CLIENT, call_id, 1_000)
         assert entry is not None
-        assert (entry.txid, entry.answer) == (txid, None)
+        assert (entry.txid, entry.answer) == (txid, answer)
     assert len(state.retry) == 2
 
 
