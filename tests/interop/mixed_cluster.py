@@ -14,6 +14,7 @@ from hadoop import (
     DATANODE,
     JOURNALNODE,
     NAMENODE,
+    ZKFC,
     Hadoop,
     HadoopCluster,
     wait_for_port,
@@ -21,7 +22,12 @@ from hadoop import (
 from java_shell import SUPERUSER, JavaShell
 
 HADOOP, HDFSD = "hadoop", "hdfsd"
-MAIN_CLASSES = {"namenode": NAMENODE, "datanode": DATANODE, "journalnode": JOURNALNODE}
+MAIN_CLASSES = {
+    "namenode": NAMENODE,
+    "datanode": DATANODE,
+    "journalnode": JOURNALNODE,
+    "zkfc": ZKFC,
+}
 DEADLINE_SECONDS = 90
 MANUAL = {
     "dfs.ha.automatic-failover.enabled": "false",
@@ -31,6 +37,18 @@ MANUAL = {
     "dfs.namenode.redundancy.interval.seconds": "1s",
     "dfs.namenode.accesstime.precision": "3600000",
 }
+AUTOMATIC = {
+    "dfs.ha.automatic-failover.enabled": "true",
+    "ha.zookeeper.session-timeout.ms": "6000",
+    "ha.health-monitor.rpc-timeout.ms": "4000",
+    "ha.health-monitor.connect-retry-interval.ms": "200",
+    "ha.health-monitor.sleep-after-disconnect.ms": "200",
+    "ha.failover-controller.graceful-fence.rpc-timeout.ms": "2000",
+    "dfs.client.failover.sleep.base.millis": "50",
+    "dfs.client.failover.sleep.max.millis": "1000",
+    "dfs.client.failover.max.attempts": "200",
+}
+"""Frozen processes are found in seconds, those that only have to wait for a core are not."""
 
 
 def wait_for(what: str, holds: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:
@@ -42,7 +60,8 @@ def wait_for(what: str, holds: Callable[[], bool], seconds: float = DEADLINE_SEC
 
 
 class MixedCluster:
-    """NameNodes nn1 and nn2 with failover by hand, JournalNodes and DataNodes."""
+    """NameNodes nn1 and nn2, JournalNodes and DataNodes; failover by hand, or by controllers
+    (AUTOMATIC) that a test starts."""
 
     def __init__(
         self,
@@ -87,11 +106,11 @@ class MixedCluster:
             return self.hadoop.command(conf, MAIN_CLASSES[role], *arguments, heap="512m")
         return [sys.executable, "-m", "hdfsd.cli.main", "--config", str(conf), role, *arguments]
 
-    def prepare(self, which: str, kind: str, *arguments: str) -> str:
+    def prepare(self, which: str, kind: str, *arguments: str, role: str = "namenode") -> str:
         """`namenode -format` and the like, which must succeed; what it said."""
-        _, conf, _ = self._place("namenode", which)
+        _, conf, _ = self._place(role, which)
         done = subprocess.run(
-            self.command(kind, "namenode", conf, *arguments),
+            self.command(kind, role, conf, *arguments),
             capture_output=True,
             env=os.environ | {"HADOOP_USER_NAME": SUPERUSER},
             cwd=self.hadoop.root,
@@ -123,6 +142,7 @@ class MixedCluster:
     def close(self) -> None:
         self.kill_all()
         self.shell.close()
+        self.hadoop.close()
 
     def log(self, name: str) -> str:
         return (self.hadoop.root / f"{name}.log").read_text(errors="replace")
@@ -146,9 +166,11 @@ class MixedCluster:
         self.shell.must("haadmin", "-transitionToStandby", old)
         self.activate(new)
 
-    def save(self, which: str) -> None:
-        """Makes a NameNode save its image."""
-        for words in (("-safemode", "enter"), ("-saveNamespace",), ("-safemode", "leave")):
+    def save(self, which: str, *, leave: bool = True) -> None:
+        """Makes a NameNode save its image; without `leave` it stays in safe mode."""
+        for words in (("-safemode", "enter"), ("-saveNamespace",), ("-safemode", "leave"))[
+            : 2 + leave
+        ]:
             self.shell.must(*self._admin(which), *words)
 
     def _admin(self, which: str) -> tuple[str, ...]:
@@ -163,6 +185,10 @@ class MixedCluster:
         if role == "namenode":
             name = str(which)
             return name, self.site.namenode_conf(name), self.site.namenode_ports[name]["rpc"]
+        if role == "zkfc":
+            name = str(which)
+            port = self.site.namenode_ports[name]["zkfc"]
+            return f"zkfc-{name}", self.site.namenode_conf(name), port
         index = int(which)
         if role == "journalnode":
             conf = self.site.journalnode_conf(index)
