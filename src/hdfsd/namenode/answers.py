@@ -1,66 +1,88 @@
 """Core. What clients that open files are told, at once or when they ask again elsewhere. Holds P4.
 
 A NameNode that knows a call from the journal only must answer its retry as the first NameNode did,
-whatever has become of the file since. Most answers say nothing but yes. That to create is made from
-the edit when somebody asks (who asks is rare, and an edit says all of it); that to append is made
-when the edit is applied: what the file looked like then stands nowhere else (as Hadoop's
-FSEditLogLoader with its cache entries with payload).
+whatever has become of the file since. Most answers say nothing but yes. What create and append were
+told is taken down when their edit is applied (the payloads of Hadoop's FSEditLogLoader): that to
+append as it is; of that to create, which comes by the thousand and is hardly ever asked for again,
+only what it is made from.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 from hdfsd.base.ids import BlockId
 from hdfsd.blocks.manager import BlockManager
 from hdfsd.editlog import ops
 from hdfsd.editlog.ops import EditOp
-from hdfsd.namespace import acl as access
 from hdfsd.namespace import query
+from hdfsd.namespace.inode import FileLayout, Permission
 from hdfsd.namespace.tree import Namespace
 from hdfsd.wire.messages import Message, acl, client_namenode, hdfs
 
 NO_OFFSET = (1 << 64) - 1
 """-1 as its unsigned view."""
-Remembered = Message | ops.AddOp | None
-"""An answer, the edit that it can be made from, or nothing where there is nothing to say."""
+
+
+class Created(NamedTuple):
+    """A file as its edit made it."""
+
+    inode_id: int
+    mtime: int
+    atime: int
+    permission: Permission
+    layout: FileLayout
+    policy_id: int
+    has_acl: bool
+
+    def answer(self) -> client_namenode.CreateResponseProto:
+        """What its creator is told."""
+        return client_namenode.CreateResponseProto(
+            fs=hdfs.HdfsFileStatusProto(
+                fileType=hdfs.HdfsFileStatusProto.IS_FILE,
+                path=b"",
+                length=0,
+                permission=acl.FsPermissionProto(perm=self.permission.mode),
+                owner=self.permission.user,
+                group=self.permission.group,
+                modification_time=self.mtime,
+                access_time=self.atime,
+                block_replication=self.layout.replication,
+                blocksize=self.layout.block_size,
+                fileId=self.inode_id,
+                childrenNum=0,
+                storagePolicy=self.policy_id,
+                flags=hdfs.HdfsFileStatusProto.HAS_ACL if self.has_acl else 0,
+            )
+        )
+
+
+Remembered = Message | Created | None
+"""An answer, what it can be made from, or nothing where there is nothing to say."""
 
 
 def known_from(op: EditOp, namespace: Namespace, blocks: BlockManager) -> Remembered:
     """What to remember of a call whose edit was applied just now."""
     if isinstance(op, ops.AddOp):
-        return op
+        row = namespace.row_of(op.inode_id)
+        # In logs so old that they have no inode ids, an OP_ADD may be an append as well.
+        return created(namespace, row) if row >= 0 else None
     if isinstance(op, ops.AppendOp):
         return appended(op, namespace, blocks)
     return None
 
 
-def created(op: ops.AddOp, namespace: Namespace) -> client_namenode.CreateResponseProto:
-    """The file as the edit made it."""
-    permitted, flags = op.permissions, 0
-    mode = permitted.mode
-    if op.acl_entries:
-        stored, mode = access.split(op.acl_entries, mode)
-        flags = hdfs.HdfsFileStatusProto.HAS_ACL if stored else 0
-    row = namespace.row_of(op.inode_id)
-    answer = client_namenode.CreateResponseProto()
-    answer.fs.CopyFrom(
-        hdfs.HdfsFileStatusProto(
-            fileType=hdfs.HdfsFileStatusProto.IS_FILE,
-            path=b"",
-            length=0,
-            permission=acl.FsPermissionProto(perm=mode),
-            owner=permitted.user,
-            group=permitted.group,
-            modification_time=op.mtime,
-            access_time=op.atime,
-            block_replication=op.replication,
-            blocksize=op.block_size,
-            fileId=op.inode_id,
-            childrenNum=0,
-            storagePolicy=namespace.effective_policy(row) if row >= 0 else op.storage_policy_id,
-            flags=flags,
-        )
+def created(ns: Namespace, row: int) -> Created:
+    """Of a file that has just been made."""
+    return Created(
+        ns.ids[row],
+        ns.mtimes[row],
+        ns.atimes[row],
+        ns.permissions[ns.perms[row]],
+        ns.layouts[ns.layout_of[row]],
+        ns.effective_policy(row),
+        row in ns.acls,
     )
-    return answer
 
 
 def appended(

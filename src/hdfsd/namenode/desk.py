@@ -9,9 +9,8 @@ from typing import TypeVar, cast
 
 from hdfsd.base.errors import IOFault, RemoteFault, RetriableError, SafeModeFault
 from hdfsd.base.ids import Block, BlockId, GenStamp
-from hdfsd.editlog import ops
 from hdfsd.editlog.ops import EditOp
-from hdfsd.namenode.answers import created
+from hdfsd.namenode.answers import Created
 from hdfsd.namenode.gate import RULES, Category, refusal
 from hdfsd.namenode.state import NameNodeState
 from hdfsd.namespace import permission
@@ -129,8 +128,8 @@ class Desk:
         if entry is None:
             return None
         answer: Message | None
-        if isinstance(entry.answer, ops.AddOp):
-            answer = created(entry.answer, self.state.namespace)
+        if isinstance(entry.answer, Created):
+            answer = entry.answer.answer()
         elif entry.answer is None and rebuild is not None:
             answer = rebuild()
         else:

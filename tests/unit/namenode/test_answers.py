@@ -16,7 +16,7 @@ from hdfsd.base.ids import Block, GenStamp, TxId
 from hdfsd.blocks.blockmap import BlockState
 from hdfsd.editlog import ops
 from hdfsd.editlog.ops import PermissionStatus
-from hdfsd.namenode.answers import created
+from hdfsd.namenode.answers import known_from
 from hdfsd.namespace import query
 from hdfsd.wire.messages import acl, client_namenode, datanode, xattr
 from hdfsd.wire.services import CLIENT_PROTOCOL, PROTOCOLS, RetryClass
@@ -345,17 +345,11 @@ def test_the_answer_to_append_says_where_the_block_is_now() -> None:
     assert (block_of(again.block), again.stat) == (last, first.stat)
 
 
-def test_the_answer_to_create_is_of_the_file_as_it_was_made() -> None:
-    """Also of one whose inode is gone: its parent's policy is not known any more, its own is."""
-    permissions, name = PermissionStatus("u", "g", 0o640), ("c", "h")
-    op = ops.AddOp(
-        16400, "/f", 2, 5, 6, 128, (), permissions, (), (), *name, False, 7, 0, CLIENT, 3
-    )
-    status = created(op, Desktop().state.namespace).fs
-    assert (status.fileId, status.storagePolicy, status.modification_time) == (16400, 7, 5)
-    assert (status.access_time, status.block_replication, status.blocksize) == (6, 2, 128)
-    assert (status.owner, status.group, status.permission.perm) == ("u", "g", 0o640)
-    assert status.IsInitialized()
+def test_of_old_logs_no_append_is_taken_for_a_creation() -> None:
+    """Before OP_APPEND a second OP_ADD opened a file for append; some logs know no inode ids."""
+    desktop, permissions = Desktop(), PermissionStatus("u", "g", 0o640)
+    op = ops.AddOp(0, "/f", 2, 5, 6, 128, (), permissions, (), (), "c", "h", False, 7, 0, CLIENT, 3)
+    assert known_from(op, desktop.state.namespace, desktop.state.blocks) is None
 
 
 def test_symlinks_are_refused_each_time() -> None:

@@ -10,8 +10,10 @@ from hdfsd.base.ids import Block, BlockId, GenStamp, TxId
 from hdfsd.blocks.blockmap import BlockState
 from hdfsd.editlog import ops
 from hdfsd.editlog.ops import EditOp, PermissionStatus
+from hdfsd.namenode.answers import Created
 from hdfsd.namenode.gate import HAState
 from hdfsd.namenode.state import NameNodeState
+from hdfsd.namespace.inode import FileLayout, Permission
 from hdfsd.wire.messages import client_namenode
 
 OWNER = PermissionStatus("hdfs", "supergroup", 0o644)
@@ -140,10 +142,12 @@ def test_a_transaction_out_of_order_stops_the_process(txid: int) -> None:
 
 
 def test_replayed_calls_are_in_the_retry_cache_with_what_their_edits_say() -> None:
-    """A deletion says nothing but that it is done; of a creation the edit says all."""
+    """A deletion says nothing but that it is done; a creation says what was made."""
     state = fresh()
+    layout = FileLayout(2, 128, 0, 0)
+    made = Created(16386, 5, 5, Permission("hdfs", "supergroup", 0o644), layout, 0, False)
     replay(state, [add_op("/f"), ops.DeleteOp("/f", 5, CLIENT, 4), ops.SetGenstampV2Op(1001)])
-    for call_id, txid, answer in ((3, 1, add_op("/f")), (4, 2, None)):
+    for call_id, txid, answer in ((3, 1, made), (4, 2, None)):
         entry = state.retry.find(CLIENT, call_id, 1_000)
         assert entry is not None
         assert (entry.txid, entry.answer) == (txid, answer)
