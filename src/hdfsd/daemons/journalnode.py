@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hdfsd.base.errors import ConfigError
 from hdfsd.base.settings import JournalNodeSettings
 from hdfsd.daemons.world import World, run_daemon
-from hdfsd.io.disk import RealDisk
+from hdfsd.io.direct import DiskOfLogs
 from hdfsd.io.memory import return_large_blocks
 from hdfsd.io.site import configuration_of, current_user, is_local_host
 from hdfsd.journal.server import JournalNodeServer
@@ -47,5 +47,5 @@ def main(arguments: Sequence[str]) -> int:
     settings = JournalNodeSettings.from_configuration(conf)
     # What was imported stays: the collector need not look at it again.
     gc.freeze()
-    world = World(disk=RealDisk(quick_syncs_in_line=True))
+    world = World(disk=DiskOfLogs())
     return run_daemon(lambda: serve(settings, world))

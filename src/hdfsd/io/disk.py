@@ -83,14 +83,20 @@ class RealFile:
         if self._syncs or not self._pace.in_line:
             return False
         try:
-            self._pace.note(self._timed_sync())
+            self._pace.note(self._sync_in_line())
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.path) from error
         return True
 
+    def _sync_in_line(self) -> float:
+        """Seconds that it took."""
+        return self._timed_sync()
+
     async def sync(self) -> None:
-        if self.sync_now():
-            return
+        if not self.sync_now():
+            await self._sync_in_thread()
+
+    async def _sync_in_thread(self) -> None:
         try:
             self._syncs += 1
             self._pace.note(await self._worker.run(self._timed_sync, self._synced))
@@ -132,6 +138,8 @@ class RealLock:
 
 class RealDisk:
     """The machine's file system, with one worker thread for what makes things durable."""
+
+    _make_file: type[RealFile] = RealFile
 
     def __init__(self, *, quick_syncs_in_line: bool = False) -> None:
         self._worker = Worker("disk")
@@ -175,7 +183,7 @@ class RealDisk:
 
     def _open(self, path: str, flags: int) -> RealFile:
         descriptor = os.open(path, flags | os.O_CLOEXEC, 0o644)
-        return RealFile(path, descriptor, self._worker, self._pace)
+        return self._make_file(path, descriptor, self._worker, self._pace)
 
     def link(self, source: str, target: str) -> None:
         os.link(source, target)
