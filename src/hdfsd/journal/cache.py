@@ -1,6 +1,7 @@
 """Core. The newest durable transactions of a journal in memory, for tailers (JournaledEditsCache).
 
-Bounded in bytes, oldest first out; always one range without a gap.
+Bounded in bytes, oldest first out; always one range without a gap. Several journals may share room
+besides: whose last batch is oldest gives way first.
 """
 
 from __future__ import annotations
@@ -18,11 +19,33 @@ MERGED_BYTES = 4096
 """Smaller batches are joined: alone each would take several times its size in memory."""
 
 
+class SharedRoom:
+    """Bytes for the caches of all journals together."""
+
+    def __init__(self, capacity_bytes: int) -> None:
+        self._capacity_bytes = capacity_bytes
+        self._caches: dict[EditsCache, None] = {}
+        """Those that hold something; who stored last comes last."""
+
+    def stored(self, cache: EditsCache) -> None:
+        """Something came into a cache: room is made for it."""
+        self._caches.pop(cache, None)
+        self._caches[cache] = None
+        excess = sum(each.size_bytes for each in self._caches) - self._capacity_bytes
+        while excess > 0:
+            oldest = next(iter(self._caches))
+            if oldest.size_bytes:
+                excess -= oldest.drop_oldest()
+            else:
+                del self._caches[oldest]
+
+
 class EditsCache:
     """Batches as they were appended, or several small ones as one."""
 
-    def __init__(self, capacity_bytes: int) -> None:
+    def __init__(self, capacity_bytes: int, room: SharedRoom | None = None) -> None:
         self.capacity_bytes = capacity_bytes
+        self._room = room
         self._merged_bytes = min(MERGED_BYTES, capacity_bytes // 256)
         self.size_bytes = 0
         self._runs: deque[Run] = deque()
@@ -46,7 +69,15 @@ class EditsCache:
             run = Run(last.first_txid, last.count + run.count, last.data + run.data)
         self._runs.append(run)
         while self.size_bytes > self.capacity_bytes:
-            self.size_bytes -= len(self._runs.popleft().data)
+            self.drop_oldest()
+        if self._room is not None:
+            self._room.stored(self)
+
+    def drop_oldest(self) -> int:
+        """Forgets the oldest batch and says how many bytes it had."""
+        size = len(self._runs.popleft().data)
+        self.size_bytes -= size
+        return size
 
     def clear(self) -> None:
         """What is on disk was replaced: nothing here may be served any more."""

@@ -10,7 +10,7 @@ from hdfsd.base.errors import CorruptData, InconsistentStorage
 from hdfsd.base.ids import Address
 from hdfsd.editlog.segment import PREALLOCATION_BYTES
 from hdfsd.journal import layout
-from hdfsd.journal.cache import EditsCache
+from hdfsd.journal.cache import EditsCache, SharedRoom
 from hdfsd.journal.journal import Journal
 from hdfsd.journal.store import JournalStore
 from hdfsd.ports.clock import Clock
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 EDIT_CACHE_BYTES = 8 << 20
 """When dfs.journalnode.edit-cache-size.bytes is not set: some 40,000 transactions per journal."""
+EDIT_CACHES_BYTES = 2 * EDIT_CACHE_BYTES
+"""All journals together, unless each was given more by that key."""
 
 
 class JournalNode:
@@ -50,6 +52,7 @@ class JournalNode:
         self._http = http
         self._clock = clock
         self._cache_bytes = cache_bytes
+        self._cache_room = SharedRoom(EDIT_CACHES_BYTES)
         self._directory_mode = directory_mode
         self._fetch_timeout_ms = fetch_timeout_ms
         self._fetch_bandwidth = fetch_bandwidth
@@ -83,7 +86,7 @@ class JournalNode:
         if known is not None:
             return known
         layout.check_journal_id(journal_id)
-        cache = None if self._cache_bytes is None else EditsCache(self._cache_bytes)
+        cache = self._new_cache()
         root = f"{self._edits_dir_of(journal_id)}/{journal_id}"
         store = JournalStore(
             root,
@@ -100,6 +103,12 @@ class JournalNode:
         if self._disk.is_dir(root):
             self._journals[journal_id] = journal
         return journal
+
+    def _new_cache(self) -> EditsCache | None:
+        if self._cache_bytes is None:
+            return None
+        shared = self._cache_bytes <= EDIT_CACHE_BYTES
+        return EditsCache(self._cache_bytes, self._cache_room if shared else None)
 
     def _is_own_url(self, url: str) -> bool:
         parts = urlsplit(url)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hdfsd.base.errors import EditsCacheMiss
 from hdfsd.base.ids import TxId
 from hdfsd.editlog.frames import Run
-from hdfsd.journal.cache import EditsCache
+from hdfsd.journal.cache import EditsCache, SharedRoom
 
 HEADER = bytes.fromhex("ffffffbd00000000")
 
@@ -105,3 +105,22 @@ def test_small_batches_are_kept_as_few() -> None:
     assert cache.retrieve(TxId(690), 100) == (10, HEADER + run(690, 699).data)
     cache.store(run(700, 701), -67)
     assert cache.retrieve(TxId(699), 9) == (3, HEADER + run(699, 701).data)
+
+
+def test_who_stored_last_keeps_most_of_the_shared_room() -> None:
+    room = SharedRoom(17 * 30)
+    first, second, third = (EditsCache(17 * 20, room) for _ in range(3))
+
+    def fill(cache: EditsCache, last: int) -> None:
+        for txid in range(1, last + 1):
+            cache.store(run(txid, txid), -67)
+            assert first.size_bytes + second.size_bytes + third.size_bytes <= 17 * 30
+
+    fill(first, 15)
+    fill(second, 20)
+    assert (first.first_txid, second.first_txid) == (6, 1)
+    fill(third, 5)
+    assert (first.first_txid, second.first_txid, third.first_txid) == (11, 1, 1)
+    first.clear()
+    fill(third, 12)
+    assert (first.size_bytes, second.first_txid, third.first_txid) == (0, 3, 1)
