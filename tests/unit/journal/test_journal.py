@@ -57,10 +57,16 @@ class SlowStore(JournalStore):
     order: list[str]
     gate: asyncio.Event
     failing = False
+    quick = False
 
     def append(self, effect: Any) -> None:
         self.order.append(f"append {effect.first_txid}-{effect.last_txid}")
         super().append(effect)
+
+    def sync_now(self) -> bool:
+        if self.quick:
+            self.order.append("sync now")
+        return self.quick
 
     async def sync(self) -> None:
         self.order.append("sync")
@@ -160,6 +166,40 @@ def test_batches_that_come_during_a_sync_share_the_next(tmp_path: Path) -> None:
             "ok 5",
         ]
         assert rig.journal.acceptor.durable_txid == 9
+
+    play(tmp_path, story)
+
+
+def test_on_a_quick_disk_all_is_done_before_the_batch_is_left(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.store.quick = True
+        answers = [rig.batch(1, 1), rig.batch(2, 3)]
+        await asyncio.sleep(0)
+        assert rig.order == ["append 1-1", "append 2-3", "sync now", "ok 1", "ok 2"]
+        assert all(answer.done() for answer in answers)
+        # It does not stay quick: a task goes on with what was begun.
+        rig.store.quick = False
+        rig.store.gate.clear()
+        late = rig.batch(4, 4)
+        await until(lambda: rig.order[-1] == "sync")
+        rig.store.quick = True
+        later = rig.batch(5, 5)
+        assert not late.done()
+        rig.store.gate.set()
+        await asyncio.gather(late, later)
+        assert rig.order[-5:] == ["sync", "ok 4", "append 5-5", "sync now", "ok 5"]
+
+    play(tmp_path, story)
+
+
+def test_a_journal_is_closed_while_it_waits(tmp_path: Path) -> None:
+    async def story(rig: Rig) -> None:
+        rig.store.gate.clear()
+        answer = rig.batch(1, 1)
+        await until(lambda: "sync" in rig.order)
+        await rig.journal.close()
+        assert not answer.done()
+        assert not rig.journal.is_open
 
     play(tmp_path, story)
 

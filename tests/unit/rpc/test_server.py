@@ -116,6 +116,7 @@ class Namespace:
 
     def __init__(self) -> None:
         self.parked: list[Call] = []
+        self.on_parked: Callable[[Call], None] = lambda call: None
         self.calls: list[Call] = []
         self.may_go = asyncio.Event()
 
@@ -138,6 +139,7 @@ class Namespace:
 
     def delete(self, request: Any, call: Call) -> Deferred:
         self.parked.append(call)
+        self.on_parked(call)
         return DEFERRED
 
     async def mkdirs(self, request: Any, call: Call) -> Message:
@@ -226,6 +228,31 @@ def test_a_batch_is_one_write_in_order() -> None:
         talk.say(b"".join(talk.request("getFileInfo", FileInfo(src=f"/{n}"), n) for n in range(50)))
         assert len(talk.transport.writes) == 1
         assert [answer.call_id for answer in talk.answers()] == list(range(50))
+
+    run(story)
+
+
+def test_what_is_left_for_the_end_of_a_batch_is_answered_with_it() -> None:
+    async def story(world: World) -> None:
+        talk = world.connect()
+        parked, works = world.namespace.parked, []
+
+        def work() -> None:
+            works.append(len(parked))
+            for call in parked:
+                call.reply(client_namenode.DeleteResponseProto(result=True))
+
+        world.namespace.on_parked = lambda call: call.after_batch(work)
+        wanted = [Delete(src=f"/{n}", recursive=False) for n in range(3)]
+        talk.say(b"".join(talk.request("delete", each, n) for n, each in enumerate(wanted)))
+        assert works == [3]
+        assert len(talk.transport.writes) == 1
+        assert [answer.call_id for answer in talk.answers()] == [0, 1, 2]
+        # Outside of a batch there is nothing to wait for.
+        parked[0].after_batch(lambda: works.append(0))
+        assert works == [3, 0]
+        await turns()
+        assert talk.transport.writes == []
 
     run(story)
 
