@@ -10,12 +10,14 @@ SEEDS ?= 1000
 JOURNAL_SEEDS ?= 10000
 FUZZ ?= 30
 FUZZ_SEED ?= 0
+CHAOS ?= 300
+SEED ?= 1
 COMPILED ?= .compiled
 DOCS := docs/COVERAGE.md
 
 export HDFSD_HADOOP_LIB ?= $(abspath $(HADOOP)/lib)
 
-.PHONY: help setup check test sim sim-journal sim-pairs fuzz interop compiled test-compiled bench bench-journal demo docs lock clean
+.PHONY: help setup check test sim sim-journal sim-pairs fuzz chaos interop compiled test-compiled bench bench-journal demo docs lock clean
 
 help:
 	@echo "make demo     a cluster on this machine, its active NameNode killed, the file read back"
@@ -25,6 +27,7 @@ help:
 	@echo "make sim-journal  JOURNAL_SEEDS=$(JOURNAL_SEEDS) seeds: journals and duelling writers alone"
 	@echo "make sim-pairs    a fault at every call of a journal's life, then at every pair of calls"
 	@echo "make fuzz     FUZZ=$(FUZZ) seconds each: edits and journal requests, guided by coverage"
+	@echo "make chaos    CHAOS=$(CHAOS) seconds of clients against a nemesis drawn by SEED=$(SEED)"
 	@echo "make interop  tests against Apache Hadoop itself (downloads its jars, needs Java)"
 	@echo "make compiled the cores as machine code in $(COMPILED): PYTHONPATH=$(COMPILED) hdfsd ..."
 	@echo "make bench    hdfsd and Apache Hadoop on this machine, as ratios (BENCH=--quick: one round)"
@@ -50,7 +53,7 @@ test: $(READY)
 	scripts/need fuser psmisc "tests of fencing through ssh"
 	scripts/need nc netcat-openbsd "tests of fencing through ssh"
 	scripts/need ip iproute2 "tests of cut networks"
-	$(PYTEST) -n auto --dist loadfile -m "not interop" tests
+	$(PYTEST) -n auto --dist loadfile -m "not interop and not chaos" tests
 
 sim: $(READY)
 	$(BIN)/hdfsd sim --seeds $(SEEDS)
@@ -63,6 +66,11 @@ sim-pairs: $(READY)
 
 fuzz: $(READY)
 	$(BIN)/python tests/fuzz/run.py --seconds $(FUZZ) --seed $(FUZZ_SEED)
+
+chaos: $(READY)
+	scripts/need /usr/share/zookeeper/bin/zkServer.sh zookeeper "chaos"
+	scripts/need ip iproute2 "chaos"
+	CHAOS=$(CHAOS) SEED=$(SEED) $(PYTEST) -n 0 -m chaos --log-cli-level=INFO tests/chaos
 
 interop: $(READY) $(HADOOP)/lib/.complete
 	scripts/need java default-jre-headless "Apache Hadoop"
