@@ -138,8 +138,13 @@ class HdfsdCluster(Cluster):
 
     name = "hdfsd"
 
+    def __init__(self, *options: str) -> None:
+        """`options` of `hdfsd cluster up`."""
+        super().__init__()
+        self._options = options
+
     def launch(self) -> None:
-        self._hdfsd("cluster", "up", "--dir", str(self.directory / "cluster"))
+        self._hdfsd("cluster", "up", "--dir", str(self.directory / "cluster"), *self._options)
         self.conf = self.directory / "cluster/conf"
         plan = self._record().plan
         self._ids = {
@@ -148,6 +153,10 @@ class HdfsdCluster(Cluster):
             if (address := daemon.address("rpc")) is not None
         }
         self.namenodes = list(self._ids)
+
+    def name_of(self, address: Address) -> str:
+        """nn1, nn2, …"""
+        return self._ids[address]
 
     def namenode_pid(self, address: Address) -> int:
         return self._record().running[self._ids[address]].process.pid

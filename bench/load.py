@@ -141,10 +141,10 @@ class Tally:
 class LoadConnection(asyncio.Protocol):
     """Keeps `depth` calls in flight: every answer is followed by the next call, in one write."""
 
-    def __init__(self, tally: Tally, depth: int) -> None:
+    def __init__(self, tally: Tally, depth: int, state_id: int | None) -> None:
         self._tally = tally
         self._depth = depth
-        self._requests = Requests(CLIENT_PROTOCOL)
+        self._requests = Requests(CLIENT_PROTOCOL, state_id)
         self._reader = FrameReader()
         self._began: dict[int, float] = {}
         self._next_id = 0
@@ -184,7 +184,9 @@ async def run(options: argparse.Namespace) -> dict[str, object]:
     tally = Tally(requests(options))
     loop = asyncio.get_running_loop()
     for _ in range(options.connections):
-        await loop.create_connection(lambda: LoadConnection(tally, options.depth), host, int(port))
+        await loop.create_connection(
+            lambda: LoadConnection(tally, options.depth, options.state_id), host, int(port)
+        )
     await _wait(tally, options.warmup)
     tally.measuring, before, began = True, tally.answered, perf_counter()
     await _wait(tally, options.seconds)
@@ -229,6 +231,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, default=3.0)
     made.add_argument("--label", default="0", help="keeps runs apart; delete takes create's")
     made.add_argument("--count", type=int, default=0, help="of files, for delete and locations")
+    made.add_argument("--state-id", type=int, help="the transaction an observer must have seen")
     made.add_argument("--files", default="", help="path without its number, for locations")
     return made
 

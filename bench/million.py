@@ -33,6 +33,7 @@ from namenode_client import CLIENT_METHODS, USER, Connection, Refused
 PER_DIRECTORY = 1000
 FIRST_INODE, FIRST_BLOCK, FIRST_STAMP = 16386, 1073741825, 1001
 BLOCK_BYTES = 128 << 20
+BLOCK_FILE_BYTES = 4096
 START_S = 300.0
 PATIENCE_S = 300.0
 POLL_S = 0.01
@@ -44,27 +45,36 @@ def some_file(number: int) -> str:
     return f"/bench/d{number // PER_DIRECTORY}/file-{number}"
 
 
-def make_ops(count: int) -> Iterator[EditOp]:
-    """A log that ends with `count` closed files of one block each."""
+def make_ops(count: int, open_count: int = 0) -> Iterator[EditOp]:
+    """A log that ends with `count` closed files of one block each, and behind them so many more
+    that are being written, each by another client."""
+    total = count + open_count
     status = PermissionStatus(USER, "supergroup", 0o755)
     inode_id = FIRST_INODE
     yield ops.StartLogSegmentOp()
-    for directory in range(-1, -(-count // PER_DIRECTORY)):
+    for directory in range(-1, -(-total // PER_DIRECTORY)):
         path = "/bench" if directory < 0 else f"/bench/d{directory}"
         yield ops.MkdirOp(inode_id, path, NOW_MS, NOW_MS, status)
         inode_id += 1
     status = PermissionStatus(USER, "supergroup", 0o644)
-    for number in range(count):
+    for number in range(total):
         path, times = some_file(number), (NOW_MS, NOW_MS)
-        client = ("bench", "127.0.0.1")
-        yield ops.AddOp(
-            inode_id, path, 3, *times, BLOCK_BYTES, (), status, (), (), *client, False, 0, 0
+        closed = number < count
+        block = Block(
+            BlockId(FIRST_BLOCK + number),
+            BLOCK_FILE_BYTES if closed else 0,
+            GenStamp(FIRST_STAMP + number),
         )
-        block = Block(BlockId(FIRST_BLOCK + number), 4096, GenStamp(FIRST_STAMP + number))
-        yield ops.CloseOp(0, path, 3, *times, BLOCK_BYTES, (block,), status)
+        writer = ("bench" if closed else f"bench-{number}", "127.0.0.1")
+        blocks = () if closed else (block,)
+        yield ops.AddOp(
+            inode_id, path, 3, *times, BLOCK_BYTES, blocks, status, (), (), *writer, False, 0, 0
+        )
+        if closed:
+            yield ops.CloseOp(0, path, 3, *times, BLOCK_BYTES, (block,), status)
         inode_id += 1
-    yield ops.SetGenstampV2Op(FIRST_STAMP + count)
-    yield ops.AllocateBlockIdOp(FIRST_BLOCK + count)
+    yield ops.SetGenstampV2Op(FIRST_STAMP + total)
+    yield ops.AllocateBlockIdOp(FIRST_BLOCK + total)
     yield ops.EndLogSegmentOp()
 
 

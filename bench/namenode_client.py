@@ -66,13 +66,15 @@ class Answer(NamedTuple):
 class Requests:
     """The frames of one connection."""
 
-    def __init__(self, protocol: str) -> None:
+    def __init__(self, protocol: str, state_id: int | None = None) -> None:
+        """`state_id`: the last transaction that must be seen, as clients of observers say it."""
         self._protocol = protocol
         self._header = rpc_header.RpcRequestHeaderProto(
             rpcKind=rpc_header.RPC_PROTOCOL_BUFFER,
             rpcOp=rpc_header.RpcRequestHeaderProto.RPC_FINAL_PACKET,
             clientId=uuid.uuid4().bytes,
             retryCount=0,
+            stateId=state_id,
         )
 
     def opening(self) -> bytes:
