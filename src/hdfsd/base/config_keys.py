@@ -247,6 +247,8 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "dfs.client.failover.resolver.impl": "org.apache.hadoop.net.DNSDomainNameResolver",
         "dfs.client.failover.resolver.useFQDN": "true",
         "dfs.client.failover.lazy.resolved": "false",
+        "dfs.client.failover.observer.probe.retry.period": "600000",
+        "dfs.client.failover.namenode.ha-state.probe.timeout": "0",
         "dfs.client.retry.max.attempts": "10",
         "dfs.client.retry.policy.enabled": "false",
         "dfs.client.retry.policy.spec": "10000,6,60000,10",

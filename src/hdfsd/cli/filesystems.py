@@ -23,6 +23,8 @@ from hdfsd.base.config import Configuration
 from hdfsd.base.errors import ConfigError, FileNotFound, HdfsdError, RemoteFault
 from hdfsd.base.ids import Address
 from hdfsd.base.nameservices import NAMENODE_RPC_PORT
+from hdfsd.base.proxy_providers import KEY as PROVIDER_KEY
+from hdfsd.base.proxy_providers import ProxyProvider, Search, provider_of
 from hdfsd.base.settings import ClientSettings
 from hdfsd.client.proxy import NameNodeProxy
 from hdfsd.io.dice import RealDice
@@ -33,6 +35,7 @@ from hdfsd.wire.messages import Message, acl, client_namenode, hdfs
 
 CHUNK_BYTES = 1 << 20
 LISTING_PAGES_MAX = 1 << 20
+NATIVE_SEARCHES = (Search.IN_TURN, Search.READING_OBSERVERS)
 
 
 class NotFound(HdfsdError):
@@ -121,9 +124,9 @@ class HdfsFileSystem:
         self._proxy: NameNodeProxy | None = None
         self._native: hdfs_native.Client | None = None
 
-    def _addresses(self) -> list[Address]:
+    def _addresses(self, provider: ProxyProvider) -> list[Address]:
         nodes = self._settings.nameservices.get(self._authority)
-        if nodes is not None:
+        if nodes is not None and provider.search is not Search.BY_ADDRESS:
             return [node.rpc for node in nodes]
         try:
             return [Address.parse(self._authority, NAMENODE_RPC_PORT)]
@@ -132,8 +135,9 @@ class HdfsFileSystem:
 
     def _call(self, method: str, request: Message) -> Any:
         if self._proxy is None:
+            provider = provider_of(self._conf, _host_of(self._authority))
             self._proxy = NameNodeProxy(
-                self._addresses(),
+                self._addresses(provider),
                 network=TcpNetwork(),
                 dice=RealDice(),
                 user=self.user,
@@ -143,14 +147,23 @@ class HdfsFileSystem:
                     self._settings.failover_attempts_max,
                 ),
                 timeout_ms=self._settings.rpc_timeout_ms,
+                provider=provider,
             )
         return self._runner.run(self._proxy.call(method, request))
 
     def _data(self) -> hdfs_native.Client:
         if self._native is None:
             # hdfs-native tells the user the same way as Hadoop: HADOOP_USER_NAME, else the OS.
-            self._native = hdfs_native.Client(self.uri, dict(self._conf.set_values()))
+            self._native = hdfs_native.Client(self.uri, self._native_values())
         return self._native
+
+    def _native_values(self) -> dict[str, str]:
+        """The configuration, with a proxy provider that hdfs-native knows."""
+        host = _host_of(self._authority)
+        values = dict(self._conf.set_values())
+        if provider_of(self._conf, host).search not in NATIVE_SEARCHES:
+            values[f"{PROVIDER_KEY}.{host}"] = Search.IN_TURN.value
+        return values
 
     def close(self) -> None:
         """Ends the connections."""
@@ -427,6 +440,11 @@ class FileSystems:
         for made in self._made.values():
             if isinstance(made, HdfsFileSystem):
                 made.close()
+
+
+def _host_of(authority: str) -> str:
+    """The nameservice, or the host without its port: what keys of clients end with."""
+    return authority.rpartition(":")[0] or authority
 
 
 def _status_of(row: Any, path: str) -> FileStatus:

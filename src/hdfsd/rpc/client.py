@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from hdfsd.base.errors import (
     ConnectFailed,
@@ -50,14 +50,26 @@ class ClientLimits:
     """ipc.ping.interval: a ping goes out after this while answers are awaited."""
 
 
+class Waiter(Protocol):
+    """Whom the end of a call is told: a future, or something that acts in the same turn."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+    def set_result(self, result: Any) -> None: ...
+
+    def set_exception(self, exception: BaseException) -> None: ...
+
+
 class _Pending:
     """A call without its answer yet."""
 
-    __slots__ = ("due_s", "future", "method", "timer")
+    __slots__ = ("due_s", "method", "timer", "waiter")
 
-    def __init__(self, method: Method, future: asyncio.Future[Any]) -> None:
+    def __init__(self, method: Method, waiter: Waiter) -> None:
         self.method = method
-        self.future = future
+        self.waiter = waiter
         self.due_s = 0.0
         self.timer: asyncio.TimerHandle | None = None
 
@@ -79,14 +91,16 @@ class RpcClient:
         dice: Dice,
         real_user: str | None = None,
         client_id: bytes | None = None,
+        aligned: bool = True,
         limits: ClientLimits | None = None,
     ) -> None:
-        """`client_id`: sixteen bytes, when several clients share one (failover); else drawn."""
+        """`client_id`: sixteen bytes, when several clients share one (failover); else drawn.
+        `aligned` false: no state id is sent, and no observer answers."""
         self.address = address
         self.client_id = dice.token(CLIENT_ID_BYTES) if client_id is None else client_id
         self.state_id: int | None = None
-        """The highest state id seen in an answer; sent with every call once known. A failover
-        proxy carries it from one client to the next."""
+        """The highest state id seen in an answer; sent with every call once known, if `aligned`."""
+        self.aligned = aligned
         self.limits = limits or ClientLimits()
         self.protocol, self.user, self.real_user = protocol, user, real_user
         self._methods = PROTOCOLS[protocol].methods
@@ -148,8 +162,20 @@ class RpcClient:
             raise ConnectFailed(f"{self.address}: the client is closed")
         if call_id is None:
             call_id = self.next_call_id()
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         link = self._current_link(min(self.limits.connect_ms, deadline_ms))
-        return link.send(self._methods[method], request, deadline_ms, call_id, retry_count)
+        link.send(self._methods[method], request, deadline_ms, call_id, retry_count, future)
+        return future
+
+    def send_now(self, method: str, request: Message, *, deadline_ms: int, waiter: Waiter) -> None:
+        """The same for one call that nothing follows soon: it is not held back to be gathered with
+        others, and its end is told without a turn of the loop between. Raises ConnectFailed."""
+        if self._closed:
+            raise ConnectFailed(f"{self.address}: the client is closed")
+        link = self._current_link(min(self.limits.connect_ms, deadline_ms))
+        link.send(
+            self._methods[method], request, deadline_ms, self.next_call_id(), 0, waiter, now=True
+        )
 
     async def lost(self) -> None:
         """Returns when the current connection ends; at once when there is none (D8)."""
@@ -235,11 +261,18 @@ class _Link(asyncio.Protocol):
     # -- calls
 
     def send(
-        self, method: Method, request: Message, deadline_ms: int, call_id: int, retry_count: int
-    ) -> asyncio.Future[Any]:
-        loop = asyncio.get_running_loop()
+        self,
+        method: Method,
+        request: Message,
+        deadline_ms: int,
+        call_id: int,
+        retry_count: int,
+        waiter: Waiter,
+        *,
+        now: bool = False,
+    ) -> None:
         payload = request.SerializeToString()
-        pending = _Pending(method, loop.create_future())
+        pending = _Pending(method, waiter)
         if call_id in self._pending:
             raise ValueError(f"call id {call_id} is in use on this connection")
         self._pending[call_id] = pending
@@ -249,17 +282,21 @@ class _Link(asyncio.Protocol):
             payload,
             call_id=call_id,
             retry_count=retry_count,
-            state_id=self._client.state_id,
+            state_id=self._client.state_id if self._client.aligned else None,
         )
         self._out.append(frame)
         self._out_ids.append(call_id)
-        if self._transport is not None and not self._flush_scheduled:
+        if now:
+            self._flush()
+        elif self._transport is not None and not self._flush_scheduled:
             self._flush_scheduled = True
-            loop.call_soon(self._flush)
-        return pending.future
+            asyncio.get_running_loop().call_soon(self._flush_scheduled_frames)
+
+    def _flush_scheduled_frames(self) -> None:
+        self._flush_scheduled = False
+        self._flush()
 
     def _flush(self) -> None:
-        self._flush_scheduled = False
         if self._out and self._transport is not None:
             self._transport.write(b"".join(self._out))
             self._out.clear()
@@ -272,7 +309,7 @@ class _Link(asyncio.Protocol):
 
     def _expire(self, call_id: int, deadline_ms: int) -> None:
         pending = self._pending.pop(call_id, None)
-        if pending is None or pending.future.done():
+        if pending is None or pending.waiter.done():
             return
         if asyncio.get_running_loop().time() - pending.due_s > PAUSE_S:
             # The answer may have come meanwhile: what is in the socket is read after this.
@@ -286,7 +323,7 @@ class _Link(asyncio.Protocol):
             error: LinkError = ConnectFailed(f"{what}: no connection in {deadline_ms} ms")
         else:
             error = DeadlineExceeded(f"{what}: no answer in {deadline_ms} ms")
-        pending.future.set_exception(error)
+        pending.waiter.set_exception(error)
 
     # -- answers
 
@@ -308,15 +345,17 @@ class _Link(asyncio.Protocol):
             return  # its deadline has passed
         if pending.timer is not None:
             pending.timer.cancel()
-        if pending.future.done():
+        if pending.waiter.done():
             return  # its caller was cancelled
         if response.fault is not None:
-            pending.future.set_exception(response.fault)
+            pending.waiter.set_exception(response.fault)
             return
         try:
-            pending.future.set_result(_parse(pending.method, response.payload))
+            message = _parse(pending.method, response.payload)
         except PeerError as error:
-            pending.future.set_exception(error)
+            pending.waiter.set_exception(error)
+        else:
+            pending.waiter.set_result(message)
 
     # -- pings
 
@@ -362,8 +401,8 @@ class _Link(asyncio.Protocol):
         for call_id, call in pending.items():
             if call.timer is not None:
                 call.timer.cancel()
-            if not call.future.done():
-                call.future.set_exception(
+            if not call.waiter.done():
+                call.waiter.set_exception(
                     ConnectFailed(f"{self._client.address}: {error}")
                     if call_id in unsent and not isinstance(error, ConnectFailed)
                     else _again(error)

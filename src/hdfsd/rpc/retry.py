@@ -5,13 +5,14 @@ Source: Hadoop RetryPolicies.FailoverOnNetworkExceptionRetry and RetryUtils.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from hdfsd.base.errors import (
     AccessControl,
     ConnectFailed,
+    HdfsdError,
     InvalidToken,
     ObserverRetryOnActive,
     OutcomeUnknown,
@@ -60,6 +61,20 @@ def decide(error: Exception, retry: RetryClass) -> Decision:
     if isinstance(error, RemoteFault):
         return Decision(Action.FAIL, "the server has answered")
     return Decision(Action.FAIL, "not an error of the network")
+
+
+def is_answer(error: Exception, retry: RetryClass) -> bool:
+    """Whether a server said it that takes such calls: asking another one would not help."""
+    return isinstance(error, RemoteFault) and decide(error, retry).action is Action.FAIL
+
+
+def weightiest(errors: Sequence[HdfsdError], retry: RetryClass) -> HdfsdError:
+    """Of several servers that were asked at once, the error that decides what to do: one that ends
+    the call, else one of a server that wants to be asked again, else any."""
+    return min(errors, key=lambda error: _WEIGHTS.index(decide(error, retry).action))
+
+
+_WEIGHTS = (Action.FAIL, Action.RETRY_HERE, Action.FAIL_OVER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from hdfsd.base.errors import (
     RetriableError,
     StandbyError,
 )
-from hdfsd.rpc.retry import Action, Backoff, decide, delay_ms
+from hdfsd.rpc.retry import Action, Backoff, decide, delay_ms, is_answer, weightiest
 from hdfsd.wire.services import RetryClass
 
 IDEMPOTENT, ONCE, NONE = RetryClass.IDEMPOTENT, RetryClass.AT_MOST_ONCE, RetryClass.NONE
@@ -58,6 +58,20 @@ def test_the_reason_names_the_retry_class() -> None:
     assert decide(OutcomeUnknown("x"), NONE).reason == (
         "it may have happened, and must not happen twice"
     )
+
+
+def test_an_answer_is_what_asking_elsewhere_does_not_change() -> None:
+    assert is_answer(FileNotFound("x"), ONCE)
+    assert is_answer(AccessControl("x"), ONCE)
+    for error in (StandbyError("x"), RetriableError("x"), OutcomeUnknown("x"), KeyError("x")):
+        assert not is_answer(error, NONE)
+
+
+def test_of_several_errors_the_one_that_leaves_least_room() -> None:
+    standby, gone, busy = StandbyError("x"), OutcomeUnknown("x"), RetriableError("x")
+    assert weightiest([standby, gone], IDEMPOTENT) is standby
+    assert weightiest([standby, busy, gone], IDEMPOTENT) is busy
+    assert weightiest([standby, busy, gone], NONE) is gone, "it may have happened there"
 
 
 class Loaded:
