@@ -197,7 +197,7 @@ class HaSite:
 
     @staticmethod
     def until(
-        what: str, holds: Callable[[], bool], why: Callable[[], str] = str, seconds: int = 60
+        what: str, holds: Callable[[], bool], why: Callable[[], str] = str, seconds: int = 120
     ) -> None:
         end = time.monotonic() + seconds
         while not holds():
@@ -217,7 +217,7 @@ class HaSite:
         told: dict[str, Any] = json.loads(done.stdout)
         return told
 
-    def until_whole(self, seconds: int = 60) -> str:
+    def until_whole(self, seconds: int = 120) -> str:
         """One active, and another that could take over; who the active is."""
         told: list[dict[str, Any]] = []
 
