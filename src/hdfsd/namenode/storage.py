@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from hashlib import md5
 
 from hdfsd.base import version_file
-from hdfsd.base.errors import CorruptData, StorageError
+from hdfsd.base.errors import CorruptData, LinkError, StorageError
 from hdfsd.base.ids import NAMENODE_LAYOUT_VERSION, NamespaceInfo, StorageInfo, TxId
 from hdfsd.editlog import files
+from hdfsd.namenode.incoming import Announced, IncomingImage
 from hdfsd.ports.disk import Disk, DiskLock
 from hdfsd.ports.snapshot import SnapshotWriter, WrittenFile
 
@@ -25,6 +26,7 @@ CURRENT = "current"
 VERSION = "VERSION"
 SEEN_TXID = "seen_txid"
 IMAGE = "fsimage"
+UNFINISHED = "fsimage.ckpt"
 MD5_BYTES_MAX = 4096
 DIRECTORY_MODE = 0o700
 
@@ -59,6 +61,10 @@ class NameStorage:
         self.edits_dirs = list(edits_dirs)
         self.failed_dirs: dict[str, str] = {}
         self._locks: list[DiskLock] = []
+        self.being_written: dict[TxId, str] = {}
+        """Images that are being received, and from where, or saved (from "")."""
+        self._kept: IncomingImage | None = None
+        """The beginning of an upload that broke off. One: who begins another drops it."""
 
     # --- life ---
 
@@ -73,6 +79,9 @@ class NameStorage:
             self._locks.append(self._disk.lock(directory))
 
     def unlock(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
         while self._locks:
             self._locks.pop().release()
 
@@ -226,48 +235,87 @@ class NameStorage:
         before_publishing: Callable[[], Awaitable[None]],
     ) -> StoredImage:
         """Writes fsimage.ckpt_N from a frozen copy of memory, then makes it fsimage_N."""
+        self._refuse_second_writer(txid)
+        if self._kept is not None and self._kept.announced.txid == txid:
+            self._kept.close()  # Its name is needed.
+            self._kept = None
         partial = [f"{_current(d)}/{files.checkpoint_name(txid)}" for d in self.image_dirs]
-        written = await writer.write(partial, chunks)
+        self.being_written[txid] = ""
+        try:
+            written = await writer.write(partial, chunks)
+        finally:
+            del self.being_written[txid]
         await before_publishing()
         await self._publish(txid, written)
         return self._must_have(txid)
 
     async def receive_image(
-        self, txid: TxId, body: AsyncIterator[bytes], *, size: int, md5_hex: str | None
+        self,
+        txid: TxId,
+        body: AsyncIterator[bytes],
+        *,
+        size: int,
+        md5_hex: str | None,
+        offset: int = 0,
+        peer: str = "another NameNode",
     ) -> StoredImage:
-        """Stores an image that comes over HTTP; raises CorruptData when it is not what was said."""
-        digest = md5(usedforsecurity=False)
-        partial = [f"{_current(d)}/{files.checkpoint_name(txid)}" for d in self.image_dirs]
-        for path in partial:
-            await self._disk.remove(path)
-        outputs = [self._disk.create(path) for path in partial]
-        done = 0
+        """Stores an image that comes over HTTP; raises CorruptData when it is not what was said.
+
+        What came of one whose link broke is kept for the next call: `offset` of it, what
+        `kept_bytes` says, need not come again.
+        """
+        self._refuse_second_writer(txid)
+        self.being_written[txid] = peer
         try:
-            async for chunk in body:
-                if done + len(chunk) > size:
-                    raise CorruptData(partial[0], done, f"more than the announced {size} bytes")
-                for output in outputs:
-                    output.write_at(done, chunk)
-                digest.update(chunk)
-                done += len(chunk)
-            if done != size:
-                raise CorruptData(partial[0], done, f"{size} bytes were announced")
-            if md5_hex is not None and digest.hexdigest() != md5_hex.lower():
-                raise CorruptData(
-                    partial[0], None, f"MD5 {digest.hexdigest()}, announced {md5_hex}"
-                )
-            for output in outputs:
-                await output.sync()
-        except BaseException:
-            for output in outputs:
-                output.close()
-            for path in partial:
-                await self._disk.remove(path)
-            raise
-        for output in outputs:
-            output.close()
-        await self._publish(txid, WrittenFile(done, digest.hexdigest()))
+            incoming = await self._incoming(Announced(txid, size, md5_hex), offset)
+            written = await self._take(incoming, body)
+        finally:
+            del self.being_written[txid]
+        await self._publish(txid, written)
         return self._must_have(txid)
+
+    async def _take(self, incoming: IncomingImage, body: AsyncIterator[bytes]) -> WrittenFile:
+        try:
+            await incoming.take(body)
+            return await incoming.finish()
+        except LinkError:
+            if incoming.announced.md5_hex is None:
+                await incoming.drop()
+            else:
+                self._kept = incoming
+            raise
+        except BaseException:
+            await incoming.drop()
+            raise
+
+    async def _incoming(self, announced: Announced, offset: int) -> IncomingImage:
+        """The kept one, when the sender goes on with it; else a new one, and none is kept."""
+        kept, self._kept = self._kept, None
+        if offset and kept is not None and (kept.announced, kept.done) == (announced, offset):
+            return kept
+        if kept is not None:
+            await kept.drop()
+        if offset:
+            raise StorageError(f"no {offset} bytes are kept of the image of {announced.txid}")
+        partial = [
+            f"{_current(d)}/{files.checkpoint_name(announced.txid)}" for d in self.image_dirs
+        ]
+        incoming = IncomingImage(self._disk, announced, partial)
+        try:
+            await incoming.begin()
+        except BaseException:
+            await incoming.drop()
+            raise
+        return incoming
+
+    def _refuse_second_writer(self, txid: TxId) -> None:
+        if txid in self.being_written:
+            raise StorageError(f"the image of {txid} is being written already: it is there soon")
+
+    def kept_bytes(self, announced: Announced) -> int:
+        """How much is kept of an upload like this that broke off."""
+        kept = self._kept
+        return kept.done if kept is not None and kept.announced == announced else 0
 
     async def _publish(self, txid: TxId, written: WrittenFile) -> None:
         """The digest first: an image under its final name always has one."""
@@ -298,8 +346,12 @@ class NameStorage:
         kept = images[: max(1, retention.images)]
         if not kept:
             return TxId(0)
+        if self._kept is not None and self._kept.announced.txid <= images[0].txid:
+            await self._kept.drop()
+            self._kept = None
         for directory in self.image_dirs:
             await self._purge_images(_current(directory), kept[-1].txid)
+            await self._purge_unfinished(_current(directory), images[0].txid)
         needed = kept[-1].txid + 1
         first_txid = TxId(max(0, needed - retention.extra_edits_txns))
         for directory in self.edits_dirs:
@@ -314,6 +366,18 @@ class NameStorage:
             if image is not None and image.kind == IMAGE and image.txid < oldest_kept:
                 await self._disk.remove(f"{current}/{name}")
                 await self._disk.remove(f"{current}/{files.md5_name(name)}")
+
+    async def _purge_unfinished(self, current: str, newest: TxId) -> None:
+        """What a process that died had begun to write, and nobody goes on with."""
+        for name in self._disk.list(current):
+            image = files.parse_image(name)
+            if (
+                image is not None
+                and image.kind == UNFINISHED
+                and image.txid < newest
+                and image.txid not in self.being_written
+            ):
+                await self._disk.remove(f"{current}/{name}")
 
     async def _purge_edits(
         self, current: str, needed: int, first_txid: TxId, extra_segments_max: int

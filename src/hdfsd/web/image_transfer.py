@@ -1,30 +1,37 @@
 """Driver. /imagetransfer of a NameNode: images and edits out, checkpoints in.
 
 Statuses, headers and order of checks: wire fact journal-http.md section 3 (Hadoop ImageServlet).
+Whether an image is wanted is said before its body is read, and so before one who asks sends it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from email.utils import formatdate
 
-from hdfsd.base.errors import HdfsdError
+from hdfsd.base.errors import DeadlineExceeded, HdfsdError, LinkError
 from hdfsd.base.ids import TxId
 from hdfsd.base.settings import CheckpointSettings
 from hdfsd.editlog import files
 from hdfsd.namenode.gate import HAState
+from hdfsd.namenode.incoming import Announced
 from hdfsd.namenode.lifecycle import Lifecycle
 from hdfsd.namenode.state import NameNodeState
 from hdfsd.namenode.storage import CURRENT, NameStorage
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.disk import Disk
 from hdfsd.ports.http import FileBody, HttpRequest, HttpResponse
+from hdfsd.standby.checkpointer import OFFSET_HEADER, RESUME_HEADER, RESUME_STATUS
 
 log = logging.getLogger(__name__)
 
 IMAGE_TRANSFER = "/imagetransfer"
 ILLEGAL = "Illegal parameters to TransferFsImage"
+IMAGE = "IMAGE"
+"""NNStorage.NameNodeFile; IMAGE_ROLLBACK is of rolling upgrades, which are not built."""
 RECENT_SHARE = 0.75
 """dfs.namenode.checkpoint.recent.image.check: an image younger than this part of the period, and
 not far enough ahead in transactions, is not wanted."""
@@ -34,6 +41,18 @@ class _Refused(HdfsdError):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedImage:
+    """The last image that came in."""
+
+    txid: TxId
+    peer: str
+    wall_ms: int
+    took_ms: int
+    size: int
+    bytes_resumed: int
 
 
 class ImageTransfer:
@@ -53,8 +72,11 @@ class ImageTransfer:
         self._settings = settings
         self._disk = disk
         self._clock = clock
-        self._receiving: set[TxId] = set()
-        self._received_ms = clock.now_ms()
+        self.last_received: ReceivedImage | None = None
+        self.refused: dict[int, int] = {}
+        """How many uploads, by status."""
+        self.broken = 0
+        """Uploads that ended before their image was whole."""
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         try:
@@ -75,9 +97,9 @@ class ImageTransfer:
 
     def _get(self, request: HttpRequest) -> HttpResponse:
         query = request.query
-        self._check_storage(query.get("storageInfo"))
         if len({"getimage", "getedit", "getaliasmap"} & set(query)) != 1:
             raise ValueError(ILLEGAL)
+        self._check_storage(query.get("storageInfo"))
         if "getimage" in query:
             return self._image(query.get("txid", ""))
         if "getedit" in query:
@@ -125,51 +147,135 @@ class ImageTransfer:
 
     async def _put(self, request: HttpRequest) -> HttpResponse:
         query = request.query
-        self._check_storage(query.get("storageInfo"))
-        if self._state.ha_state not in (HAState.ACTIVE, HAState.OBSERVER):
-            raise _Refused(
-                417,
-                "NameNode is currently not in a state which can accept upload of new fsimages."
-                f" State: {self._state.ha_state.name}",
-            )
         txid, size = TxId(_number(query, "txid")), _number(query, "File-Length")
-        if size <= 0 or txid < 0 or "storageInfo" not in query:
+        if size <= 0 or txid < 0 or not query.get("storageInfo"):
             raise ValueError(ILLEGAL)
-        self._check_wanted(txid)
-        self._receiving.add(txid)
+        if query.get("imageFile", IMAGE) != IMAGE:
+            raise ValueError(f"imageFile={query['imageFile']}: only {IMAGE} is taken here")
+        self._check_storage(query["storageInfo"])
+        announced = Announced(txid, size, request.headers.get("x-md5-digest"))
         try:
-            await self._storage.receive_image(
-                txid, request.body, size=size, md5_hex=request.headers.get("x-md5-digest")
-            )
-        finally:
-            self._receiving.discard(txid)
-        self._received_ms = self._clock.now_ms()
-        await self._lifecycle.purge()
+            self._check_state(request)
+            self._check_wanted(txid)
+        except _Refused as refusal:
+            self.refused[refusal.status] = self.refused.get(refusal.status, 0) + 1
+            await self._let_go_by(request, size)
+            raise
+        kept_bytes = self._storage.kept_bytes(announced)
+        if kept_bytes and request.headers.get(RESUME_HEADER.lower()) == "ask":
+            return HttpResponse(RESUME_STATUS, {OFFSET_HEADER: str(kept_bytes)})
+        await self._receive(request, announced)
         return _answer(200, "")
 
+    async def _receive(self, request: HttpRequest, announced: Announced) -> None:
+        offset = int(request.headers.get(OFFSET_HEADER.lower(), "0"))
+        began_ms = self._clock.now_ms()
+        try:
+            await self._storage.receive_image(
+                announced.txid,
+                self._in_time(request.body),
+                size=announced.size,
+                md5_hex=announced.md5_hex,
+                offset=offset,
+                peer=request.peer,
+            )
+        except HdfsdError:
+            self.broken += 1
+            raise
+        self.last_received = ReceivedImage(
+            announced.txid,
+            request.peer,
+            self._clock.wall_ms(),
+            self._clock.now_ms() - began_ms,
+            announced.size,
+            offset,
+        )
+        log.info(
+            "image %d received from %s: %d bytes, %d of them kept from an upload that broke off",
+            announced.txid,
+            request.peer,
+            announced.size,
+            offset,
+        )
+        await self._lifecycle.purge()
+
+    async def _in_time(self, body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Its pieces; a sender that stops would keep others from sending theirs."""
+        wait_ms = self._settings.transfer_timeout_ms
+        while True:
+            try:
+                async with asyncio.timeout(wait_ms / 1000):
+                    piece = await anext(body, None)
+            except TimeoutError:
+                raise DeadlineExceeded(f"no more of the image in {wait_ms} ms") from None
+            if piece is None:
+                return
+            yield piece
+
+    async def _let_go_by(self, request: HttpRequest, size: int) -> None:
+        """Hadoop's uploader does not ask before it sends, and hears a refusal only when it is
+        allowed to send all: cut off, it would save and send another image at every look."""
+        if "expect" in request.headers:
+            return
+        passed = 0
+        try:
+            async for piece in self._in_time(request.body):
+                passed += len(piece)
+                if passed > size:
+                    return
+        except LinkError as error:
+            log.info("%s hung up on a refusal: %s", request.peer, error)
+
+    def _check_state(self, request: HttpRequest) -> None:
+        if self._state.ha_state not in (HAState.ACTIVE, HAState.OBSERVER):
+            here = request.headers.get("host", "").rpartition(":")[0]
+            raise _Refused(
+                417,
+                f"Nameode {here} is currently not in a state which can accept uploads of"
+                f" new fsimages. State: {self._state.ha_state.value}",
+            )
+
     def _check_wanted(self, txid: TxId) -> None:
-        newest = self._storage.newest_image_txid() or TxId(0)
-        since_ms = self._clock.now_ms() - self._received_ms
-        recent = since_ms < RECENT_SHARE * self._settings.period_ms
-        if recent and txid - newest < self._settings.txns:
+        """In Hadoop's order, with its words (ImageServlet.doPut)."""
+        writing = self._storage.being_written
+        newest = max((other for other in writing if writing[other]), default=None)
+        if newest is not None and newest >= txid:
             raise _Refused(
                 409,
-                "Rejecting a fsimage due to small time delta and txnid delta. Time since previous "
-                f"checkpoint is {since_ms // 1000} expecting at least "
-                f"{int(RECENT_SHARE * self._settings.period_ms) // 1000} txnid delta since previous"
-                f" checkpoint is {txid - newest} expecting at least {self._settings.txns}",
+                "Another checkpointer is already in the process of uploading a checkpoint made up"
+                f" to transaction ID ImageRequest{{txId={newest}, address='{writing[newest]}'}}",
             )
-        if any(other >= txid for other in self._receiving):
+        if txid in writing:
             raise _Refused(
                 409,
-                "Either current namenode is checkpointing or another checkpointer is already in "
-                f"the process of uploading a checkpoint made up to transaction ID {txid}",
+                "Either current namenode is checkpointing or another checkpointer is already in the"
+                f" process of uploading a checkpoint made at transaction ID {txid}",
             )
+        self._check_recent(txid)
         if self._storage.image_at(txid) is not None:
             raise _Refused(
                 409,
-                f"Either current namenode has checkpointed or another checkpointer already "
-                f"uploaded an checkpoint made up to transaction ID {txid}",
+                "Either current namenode has checkpointed or another checkpointer already uploaded"
+                f" an checkpoint for txid {txid}",
+            )
+
+    def _check_recent(self, txid: TxId) -> None:
+        """Not by when we got the newest image but by how old it is: a restart changes nothing."""
+        images = self._storage.images()
+        if not images:
+            return
+        since_ms = self._clock.wall_ms() - self._disk.mtime_ms(images[0].path)
+        since_s, least_s = (
+            since_ms // 1000,
+            int(RECENT_SHARE * self._settings.period_ms / 1000 + 0.5),
+        )
+        ahead = txid - images[0].txid
+        if since_s < least_s and ahead < self._settings.txns:
+            raise _Refused(
+                409,
+                "Rejecting a fsimage due to small time delta and txnid delta. Time since previous "
+                f"checkpoint is {since_s} expecting at least {least_s} txnid delta since previous "
+                f"checkpoint is {ahead} expecting at least {self._settings.txns}",
             )
 
     def _check_storage(self, theirs: str | None) -> None:

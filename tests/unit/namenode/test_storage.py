@@ -7,9 +7,10 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 
 import pytest
 
-from hdfsd.base.errors import CorruptData, StorageError
+from hdfsd.base.errors import CorruptData, OutcomeUnknown, StorageError
 from hdfsd.base.ids import NamespaceInfo, StorageInfo, TxId
 from hdfsd.io.disk import RealDisk
+from hdfsd.namenode.incoming import Announced
 from hdfsd.namenode.storage import NameStorage, Retention
 from hdfsd.ports.snapshot import WrittenFile
 
@@ -158,6 +159,106 @@ def test_a_good_received_image(tmp_path: pathlib.Path) -> None:
     digest = hashlib.md5(b"0123456789").hexdigest().upper()
     asyncio.run(made.receive_image(TxId(3), body(b"0123456789"), size=10, md5_hex=digest))
     assert made.read_image(made.images()[0]) == b"0123456789"
+
+
+async def cut_after(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+    raise OutcomeUnknown("the link is gone")
+
+
+def left_over(where: pathlib.Path) -> list[str]:
+    return [name for name in RealDisk().list(str(where / "d0/current")) if "ckpt" in name]
+
+
+DIGITS = b"0123456789"
+DIGITS_MD5 = hashlib.md5(DIGITS).hexdigest()
+
+
+def break_off(made: NameStorage, txid: int = 3, md5_hex: str | None = DIGITS_MD5) -> None:
+    with pytest.raises(OutcomeUnknown):
+        asyncio.run(made.receive_image(TxId(txid), cut_after(DIGITS[:4]), size=10, md5_hex=md5_hex))
+
+
+def test_an_upload_that_broke_off_goes_on_where_it_ended(tmp_path: pathlib.Path) -> None:
+    made = formatted(tmp_path)
+    break_off(made)
+    announced = Announced(TxId(3), 10, DIGITS_MD5)
+    assert made.kept_bytes(announced) == 4
+    assert made.kept_bytes(Announced(TxId(4), 10, DIGITS_MD5)) == 0
+    rest = body(DIGITS[4:])
+    asyncio.run(made.receive_image(TxId(3), rest, size=10, md5_hex=DIGITS_MD5, offset=4))
+    assert made.read_image(made.images()[0]) == DIGITS
+    assert (made.kept_bytes(announced), left_over(tmp_path)) == (0, [])
+
+
+@pytest.mark.parametrize("offset", [3, 5])
+def test_nothing_goes_on_where_nothing_ended(tmp_path: pathlib.Path, offset: int) -> None:
+    made = formatted(tmp_path)
+    break_off(made)
+    with pytest.raises(StorageError, match=r"no \d bytes are kept of the image of 3"):
+        asyncio.run(
+            made.receive_image(TxId(3), body(b"x"), size=10, md5_hex=DIGITS_MD5, offset=offset)
+        )
+    assert (made.images(), left_over(tmp_path)) == ([], [])
+
+
+def test_one_that_does_not_say_what_it_is_is_not_kept(tmp_path: pathlib.Path) -> None:
+    made = formatted(tmp_path)
+    break_off(made, md5_hex=None)
+    assert left_over(tmp_path) == []
+
+
+def test_one_is_kept_at_most_and_none_that_is_older_than_an_image(tmp_path: pathlib.Path) -> None:
+    made = formatted(tmp_path)
+    break_off(made, 3)
+    break_off(made, 6)
+    assert left_over(tmp_path) == ["fsimage.ckpt_0000000000000000006"]
+    save(made, 6)
+    assert made.read_image(made.images()[0]) == b"image"
+    break_off(made, 8)
+    save(made, 9)
+    retention = Retention(images=2, extra_edits_txns=0, extra_segments_max=100)
+    asyncio.run(made.purge(retention))
+    assert made.kept_bytes(Announced(TxId(8), 10, DIGITS_MD5)) == 0
+    assert left_over(tmp_path) == []
+
+
+def test_what_a_dead_process_began_goes_when_there_is_a_newer_image(
+    tmp_path: pathlib.Path,
+) -> None:
+    made = formatted(tmp_path, 1)
+    current = tmp_path / "d0/current"
+    for txid in (7, 9, 11):
+        (current / f"fsimage.ckpt_{txid:019d}").write_bytes(b"half")
+    save(made, 10)
+    made.being_written[TxId(9)] = "nn2"
+    asyncio.run(made.purge(Retention(images=2, extra_edits_txns=0, extra_segments_max=100)))
+    assert left_over(tmp_path) == [f"fsimage.ckpt_{txid:019d}" for txid in (9, 11)]
+
+
+def test_an_image_is_not_written_twice_at_once(tmp_path: pathlib.Path) -> None:
+    async def story(made: NameStorage) -> None:
+        gate = asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            await gate.wait()
+            yield DIGITS
+
+        first = asyncio.ensure_future(
+            made.receive_image(TxId(3), slow(), size=10, md5_hex=DIGITS_MD5)
+        )
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert made.being_written == {3: "another NameNode"}
+        with pytest.raises(StorageError, match="the image of 3 is being written already"):
+            await made.receive_image(TxId(3), body(DIGITS), size=10, md5_hex=DIGITS_MD5)
+        gate.set()
+        await first
+        assert made.being_written == {}
+
+    made = formatted(tmp_path)
+    asyncio.run(story(made))
+    assert made.read_image(made.images()[0]) == DIGITS
 
 
 def test_purge_keeps_two_images_and_the_edits_they_need(tmp_path: pathlib.Path) -> None:

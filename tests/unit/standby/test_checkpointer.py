@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,6 +17,7 @@ from hdfsd.base.errors import ConnectFailed, InvariantBroken, OutcomeUnknown, St
 from hdfsd.base.ids import Address, TxId
 from hdfsd.sim.world import World
 from hdfsd.standby.checkpointer import Checkpointer, SavedImage
+from hdfsd.standby.checkpoints import Outcome
 
 SETTINGS = replace(
     settings(ha=True).checkpoint,
@@ -29,20 +30,36 @@ PEERS = [Address("nn2", 9870), Address("nn3", 9870)]
 IMAGE = b"an image that is sent in pieces"
 
 
+@dataclass
+class Said:
+    """What a peer answers."""
+
+    status: int
+    text: str = "the reason"
+    headers: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0
+    """How long it takes."""
+
+
 class Reply:
-    def __init__(self, status: int) -> None:
-        self.status, self.reason, self.headers = status, "the reason", dict[str, str]()
+    def __init__(self, said: Said) -> None:
+        self.status, self.reason, self.headers = said.status, "Reason", said.headers
+        self.text = said.text
         self.closed = False
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        yield self.text.encode()
 
     async def close(self) -> None:
         self.closed = True
 
 
 class Http:
-    """Takes bodies; answers each peer with its status, or raises its error."""
+    """Takes the bodies of what is taken; answers each peer as told, or raises its error."""
 
     def __init__(self) -> None:
-        self.answers: dict[str, int | Exception] = {}
+        self.answers: dict[str, Said | Exception] = {}
+        self.after_resume: dict[str, Said] = {}
         self.requests: list[tuple[str, str, Mapping[str, str], list[bytes]]] = []
         self.replies: list[Reply] = []
 
@@ -56,12 +73,17 @@ class Http:
         connect_ms: int,
         read_ms: int,
     ) -> Reply:
-        answer = self.answers.get(urlsplit(url).hostname or "", 200)
+        answer = self.answers.get(urlsplit(url).hostname or "", Said(200))
+        if "X-Hdfsd-Offset" in (headers or {}):
+            answer = self.after_resume[urlsplit(url).hostname or ""]
         if isinstance(answer, Exception):
+            self.requests.append((method, url, headers or {}, []))
             raise answer
         assert body is not None
         assert headers is not None
-        self.requests.append((method, url, headers, [chunk async for chunk in body]))
+        await asyncio.sleep(answer.seconds)
+        taken = [chunk async for chunk in body] if answer.status == 200 else []
+        self.requests.append((method, url, headers, taken))
         self.replies.append(Reply(answer))
         return self.replies[-1]
 
@@ -106,26 +128,6 @@ def play(tell: Callable[[Story], Coroutine[Any, Any, None]], **changes: Any) -> 
     world.run(run())
 
 
-@pytest.mark.parametrize(
-    ("applied", "image", "since_ms", "due"),
-    [
-        (0, 0, 10**9, None),
-        (50, 50, 10**9, None),
-        (99, 0, 0, None),
-        (100, 0, 0, "100 transactions since the last image"),
-        (150, 60, 0, None),
-        (1, 0, 3_599_999, None),
-        (1, 0, 3_600_000, "3600 s since the last look, 1 transactions"),
-    ],
-)
-def test_when_it_is_due(applied: int, image: int, since_ms: int, due: str | None) -> None:
-    async def tell(story: Story) -> None:
-        story.applied, story.image = applied, image
-        assert story.checkpointer._due(since_ms) == due
-
-    play(tell)
-
-
 def test_it_looks_every_check_period() -> None:
     async def tell(story: Story) -> None:
         running = asyncio.ensure_future(story.checkpointer.run())
@@ -144,10 +146,16 @@ def test_it_looks_every_check_period() -> None:
     play(tell)
 
 
+async def checkpoint(story: Story) -> None:
+    """Saves, and waits until everybody has answered."""
+    story.applied += 100
+    await story.checkpointer.look()
+    await asyncio.wait(story.checkpointer._uploads)
+
+
 def test_the_image_is_put_to_every_peer() -> None:
     async def tell(story: Story) -> None:
-        story.applied = 5
-        await story.checkpointer.checkpoint()
+        await checkpoint(story)
         assert [urlsplit(url).netloc for _, url, _, _ in story.http.requests] == [
             "nn2:9870",
             "nn3:9870",
@@ -155,46 +163,154 @@ def test_the_image_is_put_to_every_peer() -> None:
         method, url, headers, chunks = story.http.requests[0]
         assert (method, urlsplit(url).path) == ("PUT", "/imagetransfer")
         assert parse_qs(urlsplit(url).query) == {
-            "txid": ["5"],
+            "txid": ["100"],
             "storageInfo": ["-67:77:1234:CID-x"],
             "File-Length": [str(len(IMAGE))],
             "imageFile": ["IMAGE"],
         }
         assert headers["X-MD5-Digest"] == hashlib.md5(IMAGE).hexdigest()
         assert headers["Content-Length"] == str(len(IMAGE))
+        assert headers["Expect"] == "100-continue"
+        assert "X-Hdfsd-Resume" not in headers
         assert b"".join(chunks) == IMAGE
         assert max(map(len, chunks)) == 7
         assert all(reply.closed for reply in story.http.replies)
+        last = story.checkpointer.last_save
+        assert last is not None
+        assert (last.txid, last.size) == (100, len(IMAGE))
 
     play(tell)
+
+
+JETTY = "<tr><th>URI:</th><td>/x</td></tr><tr><th>MESSAGE:</th><td>it&apos;s {}</td></tr>"
 
 
 @pytest.mark.parametrize(
     ("answer", "level", "told"),
     [
-        (200, logging.INFO, "image 5 uploaded to nn2:9870"),
-        (409, logging.INFO, "image 5 not wanted by nn2:9870: the reason"),
-        (417, logging.INFO, "image 5 not wanted by nn2:9870: the reason"),
-        (403, logging.WARNING, "image 5 refused by nn2:9870: 403 the reason"),
-        (410, logging.WARNING, "image 5 refused by nn2:9870: 410 the reason"),
-        (ConnectFailed("refused"), logging.WARNING, "image 5 was not uploaded to nn2:9870"),
-        (OutcomeUnknown("lost"), logging.WARNING, "image 5 was not uploaded to nn2:9870: lost"),
+        (Said(200), logging.INFO, "image 100 uploaded to nn2:9870 in 0 ms"),
+        (Said(409), logging.INFO, "image 100 not wanted by nn2:9870: the reason"),
+        (
+            Said(409, JETTY.format("old")),
+            logging.INFO,
+            "image 100 not wanted by nn2:9870: it's old",
+        ),
+        (Said(417), logging.INFO, "image 100 not wanted by nn2:9870: the reason"),
+        (
+            Said(409, JETTY.format("in the process of uploading")),
+            logging.WARNING,
+            "image 100 not uploaded to nn2:9870, busy with another upload:"
+            " it's in the process of uploading; again in 60 s",
+        ),
+        (
+            Said(403, ""),
+            logging.WARNING,
+            "image 100 not uploaded to nn2:9870, refused: 403 Reason; again in 60 s",
+        ),
+        (
+            Said(410),
+            logging.WARNING,
+            "image 100 not uploaded to nn2:9870, refused: 410 the reason; again in 60 s",
+        ),
+        (
+            ConnectFailed("no route"),
+            logging.WARNING,
+            "image 100 not uploaded to nn2:9870, unreachable: no route; again in 60 s",
+        ),
+        (
+            OutcomeUnknown("lost"),
+            logging.WARNING,
+            "image 100 not uploaded to nn2:9870, broken off: lost; again in 60 s",
+        ),
+        (
+            Said(308, headers={"x-hdfsd-offset": "none"}),
+            logging.WARNING,
+            "image 100 not uploaded to nn2:9870, broken off: invalid literal",
+        ),
     ],
 )
 def test_one_peer_that_cannot_take_it_does_not_keep_it_from_another(
-    answer: int | Exception, level: int, told: str, caplog: pytest.LogCaptureFixture
+    answer: Said | Exception, level: int, told: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def tell(story: Story) -> None:
-        story.applied = 5
         story.http.answers["nn2"] = answer
-        await story.checkpointer.checkpoint()
-        assert urlsplit(story.http.requests[-1][1]).hostname == "nn3"
+        await checkpoint(story)
+        assert b"".join(story.http.requests[-1][3]) == IMAGE
 
     with caplog.at_level(logging.INFO):
         play(tell)
     (record,) = [r for r in caplog.records if "nn2" in r.getMessage()]
     assert record.levelno == level
     assert record.getMessage().startswith(told)
+
+
+def test_a_slow_peer_delays_neither_another_nor_the_next_save() -> None:
+    async def tell(story: Story) -> None:
+        running = asyncio.ensure_future(story.checkpointer.run())
+        story.http.answers["nn2"] = Said(200, seconds=1_000)
+        story.applied = 100
+        await asyncio.sleep(61)
+        assert [urlsplit(url).hostname for _, url, _, _ in story.http.requests] == ["nn3"]
+        story.applied = 200
+        await asyncio.sleep(60)
+        assert len(story.saves) == 2
+        assert len(story.http.requests) == 2
+        await asyncio.sleep(1_000)
+        taken = [url for _, url, _, _ in story.http.requests if "nn2" in url]
+        assert len(taken) == 1, "one upload at a time"
+        running.cancel()
+        await asyncio.wait({running})
+
+    play(tell)
+
+
+def test_an_upload_that_broke_off_goes_on_where_the_peer_says() -> None:
+    async def tell(story: Story) -> None:
+        http, (nn2, _) = story.http, story.checkpointer.receivers
+        http.answers["nn2"] = OutcomeUnknown("cut")
+        running = asyncio.ensure_future(story.checkpointer.run())
+        story.applied = 100
+        await asyncio.sleep(61)
+        assert nn2.outcome is Outcome.BROKEN
+        http.answers["nn2"] = Said(308, headers={"x-hdfsd-offset": "9"})
+        http.after_resume["nn2"] = Said(200)
+        await asyncio.sleep(60)
+        assert nn2.outcome is Outcome.TAKEN
+        _, url, headers, chunks = http.requests[-1]
+        assert urlsplit(url).hostname == "nn2"
+        assert http.requests[-2][2]["X-Hdfsd-Resume"] == "ask"
+        assert (headers["X-Hdfsd-Offset"], headers["Content-Length"]) == ("9", str(len(IMAGE) - 9))
+        assert f"File-Length={len(IMAGE)}" in url
+        assert b"".join(chunks) == IMAGE[9:]
+        assert nn2.bytes_resumed == 9
+        running.cancel()
+
+    play(tell)
+
+
+def test_no_faster_than_the_bandwidth_allows() -> None:
+    async def tell(story: Story) -> None:
+        began_ms = story.clock.now_ms()
+        await checkpoint(story)
+        took_ms = story.clock.now_ms() - began_ms
+        assert 5_000 <= took_ms <= 5_100, "31 bytes in pieces of 7"
+
+    play(tell, transfer_bandwidth=7)
+
+
+def test_whoever_becomes_active_stops_its_uploads() -> None:
+    async def tell(story: Story) -> None:
+        story.http.answers["nn2"] = story.http.answers["nn3"] = Said(200, seconds=10_000)
+        running = asyncio.ensure_future(story.checkpointer.run())
+        story.applied = 100
+        await asyncio.sleep(61)
+        assert [receiver.sending_txid for receiver in story.checkpointer.receivers] == [100, 100]
+        running.cancel()
+        await asyncio.wait({running})
+        assert story.http.requests == []
+        assert len(asyncio.all_tasks()) == 1
+
+    play(tell)
 
 
 @pytest.mark.parametrize(
@@ -205,15 +321,15 @@ def test_a_checkpoint_that_fails_is_told_and_tried_again(
 ) -> None:
     async def tell(story: Story) -> None:
         story.applied, story.error = 100, error
-        with pytest.raises(type(error)):
-            await story.checkpointer.checkpoint()
         running = asyncio.ensure_future(story.checkpointer.run())
         await asyncio.sleep(61)
         assert not running.done()
-        assert "no checkpoint this time" in caplog.text
+        assert f"no checkpoint this time: {error}; tried again in 60 s" in caplog.text
+        assert (story.checkpointer.saves_failed, story.checkpointer.failure) == (1, str(error))
         story.error = None
         await asyncio.sleep(60)
         assert len(story.saves) == 1
+        assert story.checkpointer.failure == ""
         running.cancel()
 
     play(tell)

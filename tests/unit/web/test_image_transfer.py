@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from small_namenode import LivingNameNode, on_virtual_time
 
+from hdfsd.base.errors import OutcomeUnknown
+from hdfsd.base.ids import TxId
 from hdfsd.ports.http import FileBody, HttpRequest, HttpResponse
 from hdfsd.web.image_transfer import ImageTransfer
 
@@ -48,7 +50,7 @@ class Node:
                 yield body[start : start + 5]
 
         return await self.transfer.handle(
-            HttpRequest(method, "/imagetransfer", query, headers or {}, chunks())
+            HttpRequest(method, "/imagetransfer", query, headers or {}, chunks(), "nn3")
         )
 
     async def put(self, txid: int = 9, body: bytes = IMAGE, **more: Any) -> HttpResponse:
@@ -59,7 +61,8 @@ class Node:
             "imageFile": "IMAGE",
             **more.pop("query", {}),
         }
-        headers = {"x-md5-digest": more.pop("md5", MD5)}
+        headers = {"x-md5-digest": more.pop("md5", MD5), "host": "nn1:9870"}
+        headers |= more.pop("headers", {})
         return await self.ask("PUT", query, body, headers, more.pop("gate", None))
 
     def images(self) -> list[int]:
@@ -159,7 +162,7 @@ def test_an_image_without_a_digest_is_not_given_out() -> None:
     play(story)
 
 
-@pytest.mark.parametrize("theirs", ["-67:78:1234:CID-x", "-66:77:1234:CID-x", "", "-67:77"])
+@pytest.mark.parametrize("theirs", ["-67:78:1234:CID-x", "-66:77:1234:CID-x", "-67:77"])
 @pytest.mark.parametrize("method", ["GET", "PUT"])
 def test_another_namespace_is_forbidden(method: str, theirs: str) -> None:
     async def story(node: Node) -> None:
@@ -201,7 +204,10 @@ def test_a_standby_wants_none() -> None:
         await asyncio.sleep(PERIOD_S)
         response = await node.put()
         assert response.status == 417
-        assert told(response).endswith("State: STANDBY")
+        assert told(response) == (
+            "Nameode nn1 is currently not in a state which can accept uploads of new fsimages."
+            " State: standby"
+        )
         assert node.images() == [0]
 
     play(story, active=False)
@@ -234,7 +240,10 @@ def test_an_image_that_is_there_is_a_conflict() -> None:
         await asyncio.sleep(PERIOD_S)
         again = await node.put()
         assert again.status == 409
-        assert "transaction ID 9" in told(again)
+        assert told(again) == (
+            "Either current namenode has checkpointed or another checkpointer already uploaded an"
+            " checkpoint for txid 9"
+        )
 
     play(story)
 
@@ -249,7 +258,10 @@ def test_two_uploads_at_once(second: int, status: int) -> None:
         response = await node.put(txid=second)
         assert response.status == status
         if status == 409:
-            assert "another checkpointer is already in the process of uploading" in told(response)
+            assert told(response) == (
+                "Another checkpointer is already in the process of uploading a checkpoint made up"
+                " to transaction ID ImageRequest{txId=9, address='nn3'}"
+            )
         gate.set()
         assert (await first).status == 200
         assert 9 in node.images()
@@ -268,6 +280,8 @@ def test_two_uploads_at_once(second: int, status: int) -> None:
         ({"query": {"File-Length": "x"}}, ""),
         ({"query": {"txid": "-1"}}, "Illegal parameters to TransferFsImage"),
         ({"query": {"txid": ""}}, ""),
+        ({"query": {"imageFile": "IMAGE_ROLLBACK"}}, "only IMAGE is taken here"),
+        ({"headers": {"X-Hdfsd-Offset".lower(): "5"}}, "no 5 bytes are kept of the image of 9"),
     ],
 )
 def test_what_is_not_as_announced_is_gone_and_leaves_nothing(
@@ -283,6 +297,120 @@ def test_what_is_not_as_announced_is_gone_and_leaves_nothing(
         assert cause in told(response)
         assert node.current() == before
         assert (await node.put()).status == 200, "and the right one is taken"
+
+    play(story)
+
+
+EXPECT = {"expect": "100-continue"}
+
+
+@pytest.mark.parametrize("headers", [{}, EXPECT])
+def test_who_asks_first_is_refused_before_the_body_who_does_not_is_heard_out(
+    headers: dict[str, str],
+) -> None:
+    read: list[bytes] = []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(IMAGE), 5):
+            read.append(IMAGE[start : start + 5])
+            yield read[-1]
+
+    async def story(node: Node) -> None:
+        query = {"txid": "9", "storageInfo": STORAGE, "File-Length": str(len(IMAGE))}
+        response = await node.transfer.handle(
+            HttpRequest("PUT", "/imagetransfer", query, headers, chunks())
+        )
+        assert response.status == 409
+        assert b"".join(read) == (b"" if headers else IMAGE)
+        assert node.transfer.refused == {409: 1}
+
+    play(story)
+
+
+def test_who_sends_more_than_it_said_is_not_heard_out() -> None:
+    async def story(node: Node) -> None:
+        sent = 0
+
+        async def endless() -> AsyncIterator[bytes]:
+            nonlocal sent
+            while True:
+                sent += 10
+                yield b"0123456789"
+
+        query = {"txid": "9", "storageInfo": STORAGE, "File-Length": "100"}
+        request = HttpRequest("PUT", "/imagetransfer", query, {}, endless())
+        assert (await node.transfer.handle(request)).status == 409
+        assert sent == 110
+
+    play(story)
+
+
+def test_a_sender_that_stops_does_not_keep_others_out() -> None:
+    async def story(node: Node) -> None:
+        await asyncio.sleep(PERIOD_S)
+        stuck = asyncio.ensure_future(node.put(gate=asyncio.Event()))
+        await asyncio.sleep(1)
+        assert (await node.put()).status == 409
+        await asyncio.sleep(60)
+        response = await stuck
+        assert (response.status, node.transfer.broken) == (410, 1)
+        assert "no more of the image in 60000 ms" in told(response)
+        assert (await node.put()).status == 200
+
+    play(story)
+
+
+async def cut(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+    raise OutcomeUnknown("the link is gone")
+
+
+def test_an_upload_that_broke_off_goes_on() -> None:
+    async def story(node: Node) -> None:
+        await asyncio.sleep(PERIOD_S)
+        size = {"File-Length": str(len(IMAGE))}
+        query = {"txid": "9", "storageInfo": STORAGE, "imageFile": "IMAGE", **size}
+        headers = {"x-md5-digest": MD5}
+        request = HttpRequest("PUT", "/imagetransfer", query, headers, cut(IMAGE[:7]), "nn3")
+        assert (await node.transfer.handle(request)).status == 410
+        ask = {"x-hdfsd-resume": "ask"}
+        another = await node.put(txid=10, body=IMAGE + b"!", headers=ask, md5="0" * 32)
+        assert another.status == 410, "another image than the one that broke off"
+        assert (await node.transfer.handle(request_again(query, headers))).status == 410
+        answer = await node.put(headers=ask)
+        assert (answer.status, answer.headers["X-Hdfsd-Offset"]) == (308, "7")
+        rest = {**headers, "x-hdfsd-offset": "7"}
+        assert (await node.ask("PUT", query, IMAGE[7:], rest)).status == 200
+        assert node.made.storage.read_image(node.made.storage.images()[0]) == IMAGE
+        last = node.transfer.last_received
+        assert last is not None
+        assert (last.txid, last.peer, last.size, last.bytes_resumed) == (9, "nn3", len(IMAGE), 7)
+
+    def request_again(query: dict[str, str], headers: dict[str, str]) -> HttpRequest:
+        return HttpRequest("PUT", "/imagetransfer", query, headers, cut(IMAGE[:7]), "nn3")
+
+    play(story)
+
+
+def test_a_restart_does_not_make_an_old_image_recent() -> None:
+    """By its age, as Hadoop takes it, not by when this process began."""
+
+    async def story(node: Node) -> None:
+        await asyncio.sleep(PERIOD_S)
+        again = Node(node.made)
+        assert (await again.put()).status == 200
+
+    play(story)
+
+
+def test_the_image_that_is_being_saved_is_not_taken() -> None:
+    async def story(node: Node) -> None:
+        await asyncio.sleep(PERIOD_S)
+        node.made.storage.being_written[TxId(9)] = ""
+        response = await node.put()
+        assert response.status == 409
+        assert told(response).startswith("Either current namenode is checkpointing or another")
+        assert (await node.put(txid=8)).status == 200
 
     play(story)
 

@@ -126,7 +126,7 @@ def test_what_the_beans_say_of_an_active() -> None:
         ("PUT", "/isActive", 405),
         ("DELETE", "/", 405),
         ("GET", "/imagetransfer", 410),
-        ("PUT", "/imagetransfer", 417),
+        ("PUT", "/imagetransfer", 410),
         ("POST", "/imagetransfer", 405),
     ],
 )
