@@ -22,7 +22,6 @@ from hdfsd.failover.calls import Links
 from hdfsd.failover.forecast import UNKNOWN, NodeView, Timing, forecast
 from hdfsd.failover.namenode_page import STATUS_BEAN, bean, transitions
 from hdfsd.failover.policy import ServiceState
-from hdfsd.failover.service import EXPLAIN
 from hdfsd.io.http import RealHttpClient
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.dice import Dice
@@ -30,6 +29,7 @@ from hdfsd.ports.network import Network
 from hdfsd.rpc.client import RpcClient
 from hdfsd.wire.messages import generic_refresh
 from hdfsd.wire.services import GENERIC_REFRESH_PROTOCOL
+from hdfsd.wire.words import EXPLAIN
 
 ASK_MS = 3000
 
@@ -78,6 +78,8 @@ def obstacle_of(controller: dict[str, Any]) -> str:
         return ""
     if controller["hold_ms"]:
         return f"its controller ceded, and waits {controller['hold_ms']} ms more"
+    if controller.get("waits"):
+        return f"its controller waits to join the election: {controller['waits']}"
     health = controller["health"]
     return f"its controller is out of the election: {health['state']}: {health['reason']}"
 

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
+from hdfsd.base.errors import ServiceFailed
 from hdfsd.base.ids import Address
 from hdfsd.failover.policy import ServiceState
 from hdfsd.ports.dice import Dice
 from hdfsd.ports.network import Network
 from hdfsd.rpc.client import RpcClient
-from hdfsd.wire.messages import Message, ha_service, zkfc
-from hdfsd.wire.services import HA_SERVICE_PROTOCOL, ZKFC_PROTOCOL
+from hdfsd.wire.messages import Message, generic_refresh, ha_service, zkfc
+from hdfsd.wire.services import GENERIC_REFRESH_PROTOCOL, HA_SERVICE_PROTOCOL, ZKFC_PROTOCOL
 
 
 class RequestSource(Enum):
@@ -64,12 +65,24 @@ class ZkfcService(Protocol):
     async def close(self) -> None: ...
 
 
+class WordService(Protocol):
+    """GenericRefreshProtocol of a daemon of ours. Hadoop's answer with a RemoteFault."""
+
+    async def ask(self, word: str, *, deadline_ms: int) -> str:
+        """What it answers. Raises RemoteFault, LinkError or PeerError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
 class Links(Protocol):
     """How to reach the others; each call makes a client of its own, not connected yet."""
 
     def ha_service(self, address: Address) -> HaService: ...
 
     def zkfc(self, address: Address) -> ZkfcService: ...
+
+    def words(self, address: Address) -> WordService: ...
 
 
 class RpcLinks:
@@ -85,6 +98,9 @@ class RpcLinks:
 
     def zkfc(self, address: Address) -> ZkfcService:
         return RpcZkfcService(self._client(address, ZKFC_PROTOCOL))
+
+    def words(self, address: Address) -> WordService:
+        return RpcWordService(self._client(address, GENERIC_REFRESH_PROTOCOL))
 
     def _client(self, address: Address, protocol: str) -> RpcClient:
         return RpcClient(self._network, address, protocol, user=self._user, dice=self._dice)
@@ -140,6 +156,23 @@ class RpcZkfcService:
     async def graceful_failover(self, *, deadline_ms: int) -> None:
         request = zkfc.GracefulFailoverRequestProto()
         await self._client.call("gracefulFailover", request, deadline_ms=deadline_ms)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+class RpcWordService:
+    def __init__(self, client: RpcClient) -> None:
+        self._client = client
+
+    async def ask(self, word: str, *, deadline_ms: int) -> str:
+        request = generic_refresh.GenericRefreshRequestProto(identifier=word)
+        answer = await self._client.call("refresh", request, deadline_ms=deadline_ms)
+        for response in answer.responses:
+            if response.exitStatus == 0:
+                return str(response.userMessage)
+        said = "; ".join(response.userMessage for response in answer.responses)
+        raise ServiceFailed(f"{word} is not answered: {said or 'nothing is said'}")
 
     async def close(self) -> None:
         await self._client.close()

@@ -26,6 +26,7 @@ from hdfsd.failover.candidate import Candidate, ElectionFailed
 from hdfsd.failover.elector import State, Turn
 from hdfsd.failover.fencing import FenceAttempt, Fencer, FencingPlan, Means
 from hdfsd.failover.health import HealthState
+from hdfsd.failover.latecomer import Latecomer, obstacle_of, status_of
 from hdfsd.failover.monitor import HealthMonitor
 from hdfsd.failover.policy import Action, Decision, Policy, ServiceState
 from hdfsd.failover.target import decode, describe, encode, resolve
@@ -34,6 +35,7 @@ from hdfsd.ports.clock import Clock
 from hdfsd.ports.coordination import Coordination
 from hdfsd.ports.shell import Shell
 from hdfsd.ports.ssh import Ssh
+from hdfsd.wire.words import CATCH_UP
 
 log = logging.getLogger(__name__)
 
@@ -97,9 +99,14 @@ class FailoverController:
             on_status=self._status_reported,
         )
         self._recheck_timer: asyncio.TimerHandle | None = None
+        self._status = ServiceStatus(ServiceState.INITIALIZING, False, "it has not answered yet")
+        self._latecomer = Latecomer(links, clock, self._local, settings.peers)
+        self._waiting: asyncio.Task[None] | None = None
+        self._waits = ""
+        """Why it does not join the election yet, though it should; "" when it does not wait."""
         self._attempt = Attempt(0, False, "")
         self._news = asyncio.Event()
-        """Set, and replaced, when there is another attempt or another health."""
+        """Set, and replaced, when there is another attempt, health or state of the election."""
 
     async def run(self) -> None:
         """Runs until cancelled. Raises ElectionFailed when it can't go on."""
@@ -137,6 +144,7 @@ class FailoverController:
         self._tell_news()
 
     def _status_reported(self, status: ServiceStatus) -> None:
+        self._status = status
         if self._transition_lock.locked():
             return  # On its way from one state to the other, by our own order.
         self._obey(self._policy.state_reported(status.state, self._clock.now_ms()))
@@ -149,12 +157,41 @@ class FailoverController:
         self._note(f"{action.value}, because {decision.reason}")
         if self._recheck_timer is not None:
             self._recheck_timer.cancel()
+        if action is Action.JOIN:
+            self._join()
+            return
+        self._stop_waiting()
         if action is Action.WAIT:
             self._recheck_after(decision.wait_ms)
-        elif action is Action.JOIN:
-            self._candidate.join(self._data)
         else:
             self._candidate.quit(need_fence=action is Action.QUIT_FENCED)
+
+    def _join(self) -> None:
+        """At once, or when the NameNode is ready and another one is there to be active."""
+        if self._status.ready or self.election is not State.OUT:
+            self._stop_waiting()
+            self._candidate.join(self._data)
+        elif self._waiting is None:
+            assert self._tasks is not None, "the controller does not run"
+            self._waiting = self._tasks.create_task(self._join_when_ready())
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+        self._waiting, self._waits = None, ""
+
+    async def _join_when_ready(self) -> None:
+        reason = await self._latecomer.wait(self._must_wait)
+        log.info("%s joins the election: %s", self._name, reason)
+        self._note(f"joins the election: {reason}")
+        self._waiting, self._waits = None, ""
+        self._candidate.join(self._data)
+
+    def _must_wait(self, reason: str) -> None:
+        if not self._waits:
+            log.info("%s does not join the election yet: %s", self._name, reason)
+            self._note(f"does not join the election yet: {reason}")
+        self._waits = reason
 
     def _recheck_after(self, wait_ms: int) -> None:
         loop = asyncio.get_running_loop()
@@ -176,6 +213,7 @@ class FailoverController:
         now = self._moment()
         if turn.before is not turn.after:
             self._election_since, self._election_reason = now, turn.reason
+            self._tell_news()
         ended = self._timeline.turned(turn, now)
         if ended is not None:
             log.info("failover: %s %s", self._name, ended.describe())
@@ -221,6 +259,7 @@ class FailoverController:
             },
             "expected_state": self._policy.expected.name,
             "hold_ms": self._policy.hold_ms(self._clock.now_ms()),
+            "waits": self._waits,
             "lock": await self._lock_as_seen(),
             "fencing_methods": [str(method) for method in self._fencer.methods],
             **self._timeline.as_json(),
@@ -338,6 +377,9 @@ class FailoverController:
 
     async def graceful_failover(self, asked_by: str = "somebody") -> None:
         """Makes the local NameNode active, the others ceding. Raises ServiceFailed."""
+        self._require_eligible()
+        if self._status.state is not ServiceState.ACTIVE:
+            await self._make_ready()
         active = await self._active_to_replace()
         if active is None:
             log.info("%s is active already: no failover is needed", self._name)
@@ -358,12 +400,15 @@ class FailoverController:
             raise ServiceFailed(f"Failed to become active. {attempt.status}")
         log.info("%s took over from %s", self._name, describe(active))
 
-    async def _active_to_replace(self) -> NameNodeAddresses | None:
-        """Who is active, None if we are. Raises ServiceFailed when a failover can't be."""
+    def _require_eligible(self) -> None:
+        """ZKFailoverController.checkEligibleForFailover. Raises ServiceFailed."""
         if self.health is not HealthState.SERVICE_HEALTHY:
             raise ServiceFailed(f"{self._name} is not currently healthy. Cannot be failover target")
         if self._policy.expected is ServiceState.OBSERVER:
             raise ServiceFailed(f"{self._name} is in observer state. Cannot be failover target")
+
+    async def _active_to_replace(self) -> NameNodeAddresses | None:
+        """Who is active, None if we are. Raises ServiceFailed when nobody can say."""
         try:
             holder = await self._candidate.lock_holder()
         except LinkError as error:
@@ -376,6 +421,38 @@ class FailoverController:
         except HdfsdError as error:
             raise ServiceFailed(str(error)) from error
         return None if active == self._local else active
+
+    async def _make_ready(self) -> None:
+        """What the local NameNode has to replay it replays while the other one still serves.
+
+        Raises ServiceFailed when it is not ready then: nothing has been changed.
+        """
+        patience_ms = self._settings.new_active_timeout_ms // 2
+        words = self._links.words(self._local.for_servers)
+        try:
+            txid = await words.ask(CATCH_UP, deadline_ms=patience_ms)
+            log.info("%s has applied transaction %s", self._name, txid)
+        except HdfsdError as error:
+            # One of Hadoop's can't be asked, and is believed when it says that it is ready.
+            log.info("%s was not made to catch up: %s", self._name, error)
+        finally:
+            await words.close()
+        obstacle = obstacle_of(await status_of(self._links, self._local))
+        if obstacle:
+            raise ServiceFailed(f"{self._name} is not ready to become active: {obstacle}")
+        if self._waiting is not None:
+            await self._join_now()
+
+    async def _join_now(self) -> None:
+        """Does not wait for the next look at what has just become true."""
+        self._stop_waiting()
+        self._candidate.join(self._data)
+        try:
+            async with asyncio.timeout(LOOK_S):
+                while self.election in (State.OUT, State.OPENING):
+                    await self._news.wait()
+        except TimeoutError:
+            log.warning("%s has no session of the election after %g s", self._name, LOOK_S)
 
     async def _ask_to_cede(
         self, peer: NameNodeAddresses, timeout_ms: int, ceded: list[ZkfcService], *, must: bool

@@ -10,16 +10,11 @@ from hdfsd.failover.controller import FailoverController
 from hdfsd.rpc.coverage import partial
 from hdfsd.rpc.server import Call
 from hdfsd.wire.messages import generic_refresh, zkfc
+from hdfsd.wire.words import COVERAGE, EXPLAIN, NO_SUCH_WORD
 
 log = logging.getLogger(__name__)
 
 ADMINISTRATORS_KEY = "dfs.cluster.administrators"
-
-
-EXPLAIN = "hdfsd.failover.explain"
-"""What is asked of a controller through GenericRefreshProtocol, the one door of Hadoop's protocols
-that takes a word and gives a text; `hdfs dfsadmin -refresh HOST:PORT` with this word works too."""
-NO_SUCH_WORD = 255
 
 
 class ZkfcProtocolService:
@@ -49,13 +44,16 @@ class ZkfcProtocolService:
 
 
 class ExplanationService:
-    """GenericRefreshProtocol: what this controller knows, as JSON in the answer's text."""
+    """GenericRefreshProtocol: what this controller knows, as JSON in the answer's text.
+
+    `hdfs dfsadmin -refresh HOST:PORT` with the word works too.
+    """
 
     def __init__(self, controller: FailoverController, allowed: frozenset[str]) -> None:
         self._controller = controller
         self._allowed = allowed
 
-    @partial(f"one word only, of a failover controller: {EXPLAIN}")
+    @partial(COVERAGE)
     async def refresh(
         self, request: generic_refresh.GenericRefreshRequestProto, call: Call
     ) -> generic_refresh.GenericRefreshResponseCollectionProto:

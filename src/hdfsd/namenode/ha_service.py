@@ -55,8 +55,12 @@ class HaService:
     def _not_ready(self, state: HAState) -> str | None:
         if state is HAState.INITIALIZING or state is HAState.OBSERVER:
             return f"State is {state.value}"
+        if state is not HAState.STANDBY:
+            return None
+        if self._lifecycle.not_ready is not None:
+            return self._lifecycle.not_ready
         safe_mode = self._desk.state.blocks.safe_mode
-        if state is HAState.STANDBY and not self._active_in_safemode and safe_mode.active:
+        if not self._active_in_safemode and safe_mode.active:
             tip = safe_mode.message(self._desk.clock.now_ms())
             return f"The NameNode is in safemode. {tip}"
         return None

@@ -43,6 +43,7 @@ log = logging.getLogger(__name__)
 TIMELINE_ENTRIES = 100
 STANDBY_TASKS = ("tail", "checkpoint", "roll")
 ACTIVE_TASKS = ("leases", "claim blocks")
+FOLLOWING = (HAState.STANDBY, HAState.OBSERVER)
 
 
 class Lifecycle:
@@ -138,6 +139,35 @@ class Lifecycle:
         for journal in (self._reader, self._writer):
             if journal is not None:
                 await journal.close()
+
+    @property
+    def not_ready(self) -> str | None:
+        """Why a standby had better not become active now; None when it may.
+
+        One that has just started replays what it missed. It would do that before it serves, so
+        whoever can choose waits for it while another one is active.
+        """
+        if self._is_complete:
+            return None
+        return (
+            "The NameNode has not read the journal to its end yet: it has applied transaction "
+            f"{self._state.applied_txid}"
+        )
+
+    async def catch_up(self) -> TxId:
+        """Reads the journal to its end now, not at the next period; the last transaction applied.
+
+        Asked of a standby that shall take over soon, so that little is left for then. Raises
+        QuorumLost, LinkError or RemoteFault when the journal can't be read.
+        """
+        async with self._changing:
+            if self._state.ha_state in FOLLOWING:
+                await self._tasks.end("tail")
+                try:
+                    await self._tailer().catch_up(to_the_last=False)
+                finally:
+                    self._tasks.start("tail", self._follow())
+            return self._state.applied_txid
 
     async def become_active(self) -> None:
         await self._change(HAState.ACTIVE)

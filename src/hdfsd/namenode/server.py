@@ -19,6 +19,7 @@ from hdfsd.namenode.loader import load_image, replay_local
 from hdfsd.namenode.local_edits import LocalEdits
 from hdfsd.namenode.monitors import Monitors
 from hdfsd.namenode.peer_service import PeerService
+from hdfsd.namenode.refresh_service import RefreshService
 from hdfsd.namenode.shared_journal import open_journal, tell_what_it_needs
 from hdfsd.namenode.state import NameNodeState
 from hdfsd.namenode.storage import NameStorage
@@ -35,6 +36,7 @@ from hdfsd.wire.services import (
     CLIENT_PROTOCOL,
     DATANODE_LIFELINE_PROTOCOL,
     DATANODE_PROTOCOL,
+    GENERIC_REFRESH_PROTOCOL,
     HA_SERVICE_PROTOCOL,
     NAMENODE_PROTOCOL,
 )
@@ -150,6 +152,7 @@ class NameNodeServer:
             DATANODE_PROTOCOL: DatanodeService(datanodes),
             DATANODE_LIFELINE_PROTOCOL: DatanodeLifelineService(datanodes),
             NAMENODE_PROTOCOL: PeerService(desk, lifecycle, self._storage, self._ports.disk),
+            GENERIC_REFRESH_PROTOCOL: RefreshService(desk, lifecycle),
             HA_SERVICE_PROTOCOL: HaService(
                 desk,
                 lifecycle,

@@ -21,6 +21,7 @@ class Step(Enum):
     CLAIM_EPOCH = "new epoch on a majority and recovery: no older writer can add a transaction"
     CATCH_UP = "replay to the last transaction: what was acknowledged must be seen (P4)"
     CLOSE_LOCAL = "finalise what a former life left open in the local edits directories"
+    """Of a large segment that takes a while: a standby has done it before it is needed."""
     OPEN_SEGMENT = "start a segment: from here on transactions are ours"
     RENEW_LEASES = "renew all leases: nobody loses a file for the failover's sake"
     CLAIM_BLOCKS = "process queued reports; storages are stale until their next full report (P5)"
@@ -58,7 +59,7 @@ TO_STANDBY = (
 TRANSITIONS: Mapping[tuple[HAState, HAState], tuple[Step, ...]] = {
     (HAState.STANDBY, HAState.ACTIVE): TO_ACTIVE,
     (HAState.ACTIVE, HAState.STANDBY): TO_STANDBY,
-    (HAState.INITIALIZING, HAState.STANDBY): (Step.TAIL,),
+    (HAState.INITIALIZING, HAState.STANDBY): (Step.CLOSE_LOCAL, Step.TAIL),
     (HAState.INITIALIZING, HAState.ACTIVE): TO_ACTIVE,
     (HAState.STANDBY, HAState.OBSERVER): (Step.END_CHECKPOINTS,),
     (HAState.OBSERVER, HAState.STANDBY): (Step.DISMISS_READERS, Step.CHECKPOINT),

@@ -21,7 +21,7 @@ from hdfsd.base.errors import (
 )
 from hdfsd.base.ids import Address
 from hdfsd.cli.haadmin import COMMANDS, HaAdmin, main
-from hdfsd.failover.calls import RequestSource, ServiceStatus
+from hdfsd.failover.calls import RequestSource, ServiceStatus, WordService
 from hdfsd.failover.policy import ServiceState
 
 REFUSED = (
@@ -96,6 +96,9 @@ class Cluster:
     def zkfc(self, address: Address) -> Zkfc:
         self.zkfc_address = address
         return self.controller
+
+    def words(self, address: Address) -> WordService:
+        raise AssertionError("no tool says words through this")
 
     def run(self, *words: str) -> int:
         conf = Configuration.parse([], self.values)

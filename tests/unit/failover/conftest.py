@@ -16,6 +16,7 @@ from hdfsd.base.errors import (
     DeadlineExceeded,
     HdfsdError,
     HealthCheckFailed,
+    IllegalArgument,
     OutcomeUnknown,
 )
 from hdfsd.base.ids import Address
@@ -26,6 +27,7 @@ from hdfsd.failover.policy import ServiceState
 from hdfsd.ports.coordination import Breadcrumb, LockView, SessionState
 from hdfsd.ports.shell import ShellResult
 from hdfsd.ports.ssh import SshTarget
+from hdfsd.wire.words import CATCH_UP
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -164,6 +166,8 @@ class NameNode:
     """What its health check says when it is not healthy."""
     refusal: HdfsdError | None = None
     """What it answers to transitions."""
+    behind_ms: int | None = None
+    """How long it has to replay until it is ready; None: it can't be asked to catch up."""
     slow_ms: int = 0
     """How long a transition takes."""
     orders: list[tuple[str, RequestSource]] = field(default_factory=list)
@@ -222,6 +226,27 @@ class HaService:
 
     async def close(self) -> None:
         self.namenode.services.remove(self)
+
+
+class Words:
+    """What a NameNode does at the word of its controller."""
+
+    def __init__(self, namenode: NameNode) -> None:
+        self._namenode = namenode
+
+    async def ask(self, word: str, *, deadline_ms: int) -> str:
+        namenode = self._namenode
+        if word != CATCH_UP or namenode.behind_ms is None:
+            raise IllegalArgument(f"Identifier '{word}' does not exist in RefreshRegistry")
+        if namenode.behind_ms > deadline_ms:
+            await asyncio.sleep(deadline_ms / 1000)
+            raise DeadlineExceeded(f"no answer in {deadline_ms} ms")
+        await asyncio.sleep(namenode.behind_ms / 1000)
+        namenode.ready = True
+        return "4711"
+
+    async def close(self) -> None:
+        pass
 
 
 class Zkfc:
@@ -359,6 +384,9 @@ class World:
     def zkfc(self, address: Address) -> Zkfc:
         name = self.name_of(address)
         return Zkfc(lambda: None if name in self.zkfcs_dead else self.controllers.get(name))
+
+    def words(self, address: Address) -> Words:
+        return Words(self.namenodes[self.name_of(address)])
 
     async def transitions_of(self, name: str) -> list[str]:
         """As the page of a NameNode says them."""

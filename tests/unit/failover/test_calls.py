@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hdfsd.base.errors import HealthCheckFailed
+from hdfsd.base.errors import HealthCheckFailed, ServiceFailed
 from hdfsd.base.ids import Address
 from hdfsd.failover.calls import RequestSource, RpcLinks, ServiceStatus
 from hdfsd.failover.policy import ServiceState
@@ -15,8 +15,8 @@ from hdfsd.io.clock import RealClock
 from hdfsd.io.dice import RealDice
 from hdfsd.io.network import TcpNetwork
 from hdfsd.rpc.server import Call, RpcServer
-from hdfsd.wire.messages import ha_service, zkfc
-from hdfsd.wire.services import HA_SERVICE_PROTOCOL, ZKFC_PROTOCOL
+from hdfsd.wire.messages import generic_refresh, ha_service, zkfc
+from hdfsd.wire.services import GENERIC_REFRESH_PROTOCOL, HA_SERVICE_PROTOCOL, ZKFC_PROTOCOL
 
 
 class Recorder:
@@ -45,6 +45,13 @@ class Recorder:
         self.asked.append((call.method.name, request.reqInfo.reqSource, call.caller.user))
         return ha_service.TransitionToObserverResponseProto()
 
+    def refresh(self, request: Any, call: Call) -> Any:
+        status = 0 if request.identifier == "known" else 255
+        answer = generic_refresh.GenericRefreshResponseProto(
+            exitStatus=status, userMessage=f"to {request.identifier}"
+        )
+        return generic_refresh.GenericRefreshResponseCollectionProto(responses=[answer])
+
     def cede_active(self, request: Any, call: Call) -> Any:
         self.asked.append(request.millisToCede)
         return zkfc.CedeActiveResponseProto()
@@ -59,7 +66,12 @@ def test_every_call_arrives_as_hadoop_sends_it() -> None:
         handlers = Recorder()
         network = TcpNetwork()
         server = RpcServer(
-            {HA_SERVICE_PROTOCOL: handlers, ZKFC_PROTOCOL: handlers}, clock=RealClock()
+            {
+                HA_SERVICE_PROTOCOL: handlers,
+                ZKFC_PROTOCOL: handlers,
+                GENERIC_REFRESH_PROTOCOL: handlers,
+            },
+            clock=RealClock(),
         )
         await server.start(network, Address("127.0.0.1", 0))
         links = RpcLinks(network, RealDice(), "hdfs")
@@ -75,6 +87,11 @@ def test_every_call_arrives_as_hadoop_sends_it() -> None:
         await controller.cede_active(10_000, deadline_ms=5000)
         await controller.cede_active(-1, deadline_ms=5000)
         await controller.graceful_failover(deadline_ms=5000)
+        words = links.words(server.address)
+        assert await words.ask("known", deadline_ms=5000) == "to known"
+        with pytest.raises(ServiceFailed, match="other is not answered: to other"):
+            await words.ask("other", deadline_ms=5000)
+        await words.close()
         assert handlers.asked == [
             ("transitionToActive", 0, "hdfs"),
             ("transitionToStandby", 1, "hdfs"),

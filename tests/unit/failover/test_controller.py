@@ -448,3 +448,109 @@ def test_a_lock_with_garbage_is_somebody_elses(world: World) -> None:
         await world.until(lambda: len(world.active()) == 1)
 
     world.run(story())
+
+
+# --- a NameNode that is not ready ---
+
+
+def test_who_is_not_ready_lets_the_others_go_first(world_of: Any) -> None:
+    async def story(world: World) -> None:
+        await world.start_all()
+        world.namenodes["nn2"].kill()
+        await world.until(lambda: world.controllers["nn2"].election is State.OUT)
+        world.namenodes["nn2"].ready = False
+        world.namenodes["nn2"].start()
+        await asyncio.sleep(30)
+        late = world.controllers["nn2"]
+        assert (late.health.value, late.election) == ("SERVICE_HEALTHY", State.OUT)
+        told = await late.explain()
+        assert "NameNode at host1:8020 is active: safe mode is ON" in told["waits"]
+        world.namenodes["nn1"].kill()
+        await world.until(lambda: world.active() == ["nn3"])
+        assert late.election is State.OUT
+        world.namenodes["nn2"].ready = True
+        await world.until(lambda: late.election is State.STANDBY, within_ms=2000)
+        assert (await late.explain())["waits"] == ""
+
+    made = world_of(3)
+    made.run(story(made))
+
+
+def test_who_is_alone_takes_part_though_it_is_not_ready(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.namenodes["nn2"].kill()
+        await world.until(lambda: world.controllers["nn2"].election is State.OUT)
+        world.namenodes["nn2"].ready = False
+        world.namenodes["nn2"].start()
+        await asyncio.sleep(10)
+        assert world.controllers["nn2"].election is State.OUT
+        world.namenodes["nn1"].kill()
+        await world.until(lambda: world.active() == ["nn2"], within_ms=2000)
+
+    world.run(story())
+
+
+def test_a_wait_for_readiness_ends_when_the_namenode_fails(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.namenodes["nn2"].kill()
+        await world.until(lambda: world.controllers["nn2"].election is State.OUT)
+        world.namenodes["nn2"].ready = False
+        world.namenodes["nn2"].start()
+        await asyncio.sleep(5)
+        world.namenodes["nn2"].sick = "no space left"
+        world.namenodes["nn2"].ready = True
+        await asyncio.sleep(5)
+        assert world.controllers["nn2"].election is State.OUT
+        world.namenodes["nn2"].sick = None
+        await world.until(lambda: world.controllers["nn2"].election is State.STANDBY)
+
+    world.run(story())
+
+
+def test_a_failover_by_request_replays_before_the_active_cedes(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.namenodes["nn2"].ready, world.namenodes["nn2"].behind_ms = False, 9000
+        asked = asyncio.ensure_future(world.controllers["nn2"].graceful_failover())
+        await asyncio.sleep(8)
+        assert world.active() == ["nn1"]
+        began_ms = await world.until(lambda: world.active() != ["nn1"])
+        outage_ms = await world.until(lambda: world.active() == ["nn2"])
+        await asked
+        assert (900 < began_ms < 1200, outage_ms < 100) == (True, True)
+
+    world.run(story())
+
+
+def test_a_failover_by_request_to_one_that_is_not_ready_changes_nothing(world: World) -> None:
+    async def story() -> None:
+        await world.start_all()
+        orders = len(world.namenodes["nn1"].orders)
+        world.namenodes["nn2"].ready = False
+        for behind_ms in (None, 3_600_000):
+            world.namenodes["nn2"].behind_ms = behind_ms
+            with pytest.raises(
+                ServiceFailed, match="is not ready to become active: safe mode is ON"
+            ):
+                await world.controllers["nn2"].graceful_failover()
+        assert (world.active(), len(world.namenodes["nn1"].orders)) == (["nn1"], orders)
+
+    world.run(story())
+
+
+def test_a_failover_by_request_to_a_latecomer_waits_for_it_and_for_its_session(
+    world: World,
+) -> None:
+    async def story() -> None:
+        await world.start_all()
+        world.namenodes["nn2"].kill()
+        await world.until(lambda: world.controllers["nn2"].election is State.OUT)
+        world.namenodes["nn2"].ready, world.namenodes["nn2"].behind_ms = False, 3000
+        world.namenodes["nn2"].start()
+        await world.until(lambda: world.controllers["nn2"].health.value == "SERVICE_HEALTHY")
+        await world.controllers["nn2"].graceful_failover()
+        assert world.active() == ["nn2"]
+
+    world.run(story())

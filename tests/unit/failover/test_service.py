@@ -8,13 +8,12 @@ import pytest
 
 from hdfsd.base.errors import AccessControl
 from hdfsd.failover.service import (
-    EXPLAIN,
-    NO_SUCH_WORD,
     ExplanationService,
     ZkfcProtocolService,
     parse_administrators,
 )
 from hdfsd.wire.messages import generic_refresh, zkfc
+from hdfsd.wire.words import EXPLAIN, NO_SUCH_WORD
 
 
 class Controller:

@@ -24,6 +24,7 @@ USER, FORCED, ZKFC = h.REQUEST_BY_USER, h.REQUEST_BY_USER_FORCED, h.REQUEST_BY_Z
 class Life:
     def __init__(self) -> None:
         self.calls: list[str] = []
+        self.not_ready: str | None = None
 
     async def become_active(self) -> None:
         self.calls.append("active")
@@ -193,3 +194,19 @@ def test_who_may_make_it_an_observer() -> None:
     info = h.HAStateChangeRequestInfoProto(reqSource=FORCED)
     made.ask("transition_to_observer", h.TransitionToObserverRequestProto(reqInfo=info))
     assert made.life.calls == ["observer"]
+
+
+def test_a_standby_that_still_replays_is_not_ready_to_become_active() -> None:
+    made = Service()
+    made.life.not_ready = "The NameNode has not read the journal to its end yet"
+    for state, reason in (
+        (HAState.STANDBY, made.life.not_ready),
+        (HAState.ACTIVE, ""),
+        (HAState.OBSERVER, "State is observer"),
+    ):
+        made.desktop.state.ha_state = state
+        status = made.ask("get_service_status", h.GetServiceStatusRequestProto())
+        assert (status.readyToBecomeActive, status.notReadyReason) == (not reason, reason)
+    made.desktop.state.ha_state = HAState.STANDBY
+    made.ask("transition_to_active", to_active())
+    assert made.life.calls == ["active"], "who has no other may order it all the same"

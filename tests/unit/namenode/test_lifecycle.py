@@ -22,7 +22,13 @@ from hdfsd.base.errors import (
     StandbyError,
 )
 from hdfsd.blocks.safemode import SafeModeStatus
-from hdfsd.editlog.ops import DeleteOp, EndLogSegmentOp, MkdirOp, StartLogSegmentOp
+from hdfsd.editlog.ops import (
+    DeleteOp,
+    EndLogSegmentOp,
+    MkdirOp,
+    PermissionStatus,
+    StartLogSegmentOp,
+)
 from hdfsd.namenode.gate import HAState
 from hdfsd.namenode.lifecycle import TIMELINE_ENTRIES
 from hdfsd.namenode.transition import TO_ACTIVE, Step
@@ -684,5 +690,65 @@ def test_active_blocks_command_and_standby_blocks_do_not() -> None:
         assert blocks.active
         await made.lifecycle.become_standby()
         assert not blocks.active
+
+    on_virtual_time(story)
+
+
+# --- readiness ---
+
+
+def mkdir_op(inode_id: int, path: str) -> MkdirOp:
+    return MkdirOp(inode_id, path, 1, 1, PermissionStatus("hdfs", "supergroup", 0o755))
+
+
+def test_it_is_ready_when_the_journal_was_read_to_its_end_once() -> None:
+    async def story(made: LivingNameNode) -> None:
+        life, content = made.lifecycle, made.content
+        assert content is not None
+        content.add(*(mkdir_op(20_000 + n, f"/d{n}") for n in range(3)))
+        content.unreachable = True
+        await life.start()
+        await asyncio.sleep(5)
+        assert life.not_ready is not None
+        assert "has applied transaction 0" in life.not_ready
+        with pytest.raises(QuorumLost):
+            await life.catch_up()
+        content.unreachable = False
+        await until(lambda: life.not_ready is None)
+        assert made.state.applied_txid == 3
+        content.unreachable = True
+        await asyncio.sleep(60)
+        assert life.not_ready is None, "once is enough"
+
+    on_virtual_time(story)
+
+
+def test_catching_up_does_not_wait_for_the_next_period() -> None:
+    async def story(made: LivingNameNode) -> None:
+        life, content = made.lifecycle, made.content
+        assert content is not None
+        await life.start()
+        await until(lambda: life.not_ready is None)
+        content.add(mkdir_op(20_000, "/a"))
+        assert await life.catch_up() == 1
+        content.add(mkdir_op(20_001, "/b"))
+        await until(lambda: made.state.applied_txid == 2)  # It goes on by itself.
+        await life.become_active()
+        assert await life.catch_up() == made.state.applied_txid
+
+    on_virtual_time(story, **{"dfs.ha.tail-edits.period": "50s"})
+
+
+def test_what_a_former_life_left_open_is_closed_before_it_is_needed() -> None:
+    async def story(made: LivingNameNode) -> None:
+        await made.lifecycle.start()
+        await made.lifecycle.become_active()
+        mkdirs(made, "/a")
+        await durable(made)
+        await made.lifecycle.stop()
+        assert "edits_inprogress_0000000000000000001" in names(made)
+        made.load()
+        await made.lifecycle.start()
+        assert "edits_0000000000000000001-0000000000000000002" in names(made)
 
     on_virtual_time(story)
