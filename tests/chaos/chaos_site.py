@@ -31,6 +31,11 @@ WORKER = Path(__file__).with_name("worker.py")
 VOLUME_BYTES = 1 << 20
 MOUNT = f'mount -t tmpfs -o size={VOLUME_BYTES} hdfsd "$0" && exec "$@"'
 SETTINGS = {
+    # Long enough for a machine that is busy, short enough for rounds of seconds.
+    "ha.zookeeper.session-timeout.ms": "4000",
+    "ha.health-monitor.rpc-timeout.ms": "2000",
+    "ha.failover-controller.graceful-fence.rpc-timeout.ms": "2000",
+    "dfs.qjournal.write-txns.timeout.ms": "5000",
     "dfs.replication": "3",
     "dfs.heartbeat.interval": "1s",
     "dfs.namenode.heartbeat.recheck-interval": "2000",

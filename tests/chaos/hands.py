@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 EXPIRE = Path(__file__).with_name("expire_session.py")
 LEAVE_SAFE_MODE = Path(__file__).with_name("leave_safe_mode.py")
 LOCK = f"/hadoop-ha/{NAMESERVICE}/ActiveStandbyElectorLock"
-COMMAND_S = 90
+COMMAND_S = 300
 """How long an operator's command may take, before it is a defect."""
 
 

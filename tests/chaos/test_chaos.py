@@ -29,8 +29,8 @@ log = logging.getLogger(__name__)
 SECONDS = int(os.environ.get("CHAOS", "60"))
 SEED = int(os.environ.get("SEED", "1"))
 TICK_S = 0.05
-SERVES_S = 180
-"""After healing, until writes are acknowledged again."""
+SERVES_S = 600
+"""After healing, until writes are acknowledged again: minutes on a machine that has no time."""
 LAST_READS_S = 900
 ACKNOWLEDGED_AGAIN = 20
 TOLD_MAX = 20
@@ -38,7 +38,7 @@ NEAR_MAX = 60
 pytestmark = [
     pytest.mark.chaos,
     pytest.mark.zookeeper,
-    pytest.mark.timeout(3 * SECONDS + 1200),
+    pytest.mark.timeout(3 * SECONDS + 3600),
 ]
 
 
@@ -70,14 +70,14 @@ class Chaos:
             self.hands.play(planned, self.tick)
             self.recover()
             rest = time.monotonic() + planned.quiet_s
-            self.until("quiet", lambda rest=rest: time.monotonic() > rest, planned.quiet_s + 60)
+            self.until("quiet", lambda rest=rest: time.monotonic() > rest, SERVES_S)
             if time.monotonic() > end:
                 return number
         raise AssertionError("the plan has no end")
 
     def recover(self) -> None:
         """Liveness: all is healed, so writes are acknowledged again."""
-        self.until("operators' commands end", lambda: self.hands.is_idle, 120)
+        self.until("operators' commands end", lambda: self.hands.is_idle, SERVES_S)
         goal = self.clients.acknowledged() + ACKNOWLEDGED_AGAIN
         began_s = time.monotonic()
         self.until("writes go on", lambda: self.clients.acknowledged() >= goal, SERVES_S)
