@@ -28,6 +28,10 @@ class DatanodeDesk:
         return HEARTBEAT_STATES[self._desk.state.ha_state]
 
     @property
+    def in_transition(self) -> bool:
+        return self._desk.state.in_transition
+
+    @property
     def blocks(self) -> BlockManager:
         return self._desk.state.blocks
 

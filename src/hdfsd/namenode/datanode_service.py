@@ -6,7 +6,6 @@ answered at once.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import Any, Protocol
 
@@ -14,6 +13,7 @@ from hdfsd.base.ids import NamespaceInfo
 from hdfsd.blocks.manager import BlockManager
 from hdfsd.namenode.gate import HAState
 from hdfsd.namenode.peer_service import namespace_info
+from hdfsd.namenode.turns import next_turn
 from hdfsd.ports.clock import Clock
 from hdfsd.rpc.coverage import partial
 from hdfsd.rpc.server import Call
@@ -30,6 +30,9 @@ class DatanodeServiceState(Protocol):
 
     @property
     def ha_state(self) -> hdfs_server.NNHAStatusHeartbeatProto.State: ...
+
+    @property
+    def in_transition(self) -> bool: ...
 
     @property
     def blocks(self) -> BlockManager: ...
@@ -104,7 +107,7 @@ class DatanodeService:
                 next(steps)
             except StopIteration as done:
                 return datanode.BlockReportResponseProto(cmd=done.value)
-            await asyncio.sleep(0)
+            await next_turn(self._state)
 
     @partial("cached blocks are not tracked: the report is accepted and ignored")
     def cache_report(

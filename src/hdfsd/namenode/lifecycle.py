@@ -27,6 +27,7 @@ from hdfsd.namenode.state import NameNodeState
 from hdfsd.namenode.storage import NameStorage, Retention
 from hdfsd.namenode.tasks import Tasks
 from hdfsd.namenode.transition import Step, StepRecord, TransitionRecord, steps
+from hdfsd.namenode.turns import next_turn
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.disk import Disk
 from hdfsd.ports.http import HttpClient
@@ -198,11 +199,15 @@ class Lifecycle:
     async def _walk(self, source: HAState, wanted: HAState, path: Sequence[Step]) -> None:
         began_wall_ms = self._clock.wall_ms()
         records = []
-        for step in path:
-            began_ms = self._clock.now_ms()
-            await self._carry_out[step]()
-            records.append(StepRecord(step, self._clock.now_ms() - began_ms))
-        self._state.ha_state = wanted
+        self._state.in_transition = True
+        try:
+            for step in path:
+                began_ms = self._clock.now_ms()
+                await self._carry_out[step]()
+                records.append(StepRecord(step, self._clock.now_ms() - began_ms))
+            self._state.ha_state = wanted
+        finally:
+            self._state.in_transition = False
         self._set_gates()
         record = TransitionRecord(
             source, wanted, began_wall_ms, tuple(records), self._state.applied_txid
@@ -262,7 +267,11 @@ class Lifecycle:
 
     async def _claim_blocks(self) -> None:
         work = self._state.blocks.become_active(self._clock.now_ms())
-        self._tasks.start("claim blocks", _in_background(work))
+        self._tasks.start("claim blocks", self._in_background(work))
+
+    async def _in_background(self, work: Iterator[None]) -> None:
+        for _ in work:
+            await next_turn(self._state)
 
     async def _serve(self) -> None:
         self._tasks.start("leases", self._monitors.watch_leases())
@@ -429,8 +438,3 @@ class Lifecycle:
     @property
     def committer(self) -> Committer | None:
         return self._committer
-
-
-async def _in_background(work: Iterator[None]) -> None:
-    for _ in work:
-        await asyncio.sleep(0)

@@ -10,6 +10,7 @@ from hdfsd.base.ids import InodeId
 from hdfsd.base.settings import NameNodeSettings
 from hdfsd.namenode.state import NameNodeState
 from hdfsd.namenode.storage import NameStorage
+from hdfsd.namenode.turns import next_turn
 from hdfsd.namespace import mutate
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.disk import Disk
@@ -40,7 +41,7 @@ class Monitors:
         while True:
             await asyncio.sleep(self._settings.replication.redundancy_interval_ms / 1000)
             for _ in self._state.blocks.tick(self._clock.now_ms()):
-                await asyncio.sleep(0)
+                await next_turn(self._state)
 
     async def watch_leases(self) -> None:
         """Releases what is past the hard limit (LeaseManager.Monitor); active only."""

@@ -64,6 +64,7 @@ class NameNodeState:
             life_ms=retry_life_ms, entries_max=RETRY_ENTRIES_MAX
         )
         self.ha_state = HAState.INITIALIZING
+        self.in_transition = False
         self.log: Log | None = None
         """Set while active."""
 

@@ -37,6 +37,7 @@ class State:
     def __init__(self):
         self.namespace_info = INFO
         self.ha_state = Status.STANDBY
+        self.in_transition = False
         self.blocks = BlockManager(BlockSettings(), FixedDice(1), INFO)
         self.blocks.loaded(0)
         self.clock = SimpleNamespace(now_ms=lambda: 1_000, wall_ms=lambda: 1_700_000_000_000)
@@ -151,7 +152,8 @@ def test_another_cluster_is_refused(service):
         service.send_heartbeat(heartbeat(registration("CID-other")), CALL)
 
 
-def test_the_loop_runs_between_the_steps_of_a_full_report(state, service):
+def long_report(state, service):
+    """Of three steps."""
     reg = register(service)
     service.send_heartbeat(heartbeat(reg), CALL)
     longs = [3 * STEP_REPLICAS, 0]
@@ -160,7 +162,7 @@ def test_the_loop_runs_between_the_steps_of_a_full_report(state, service):
         state.blocks.add_block(InodeId(16386 + number), what, 1, False)
         longs += [what.block_id, 10, 1001]
     longs += [(1 << 64) - 1] * 3
-    request = datanode.BlockReportRequestProto(
+    return datanode.BlockReportRequestProto(
         registration=reg,
         blockPoolId="BP-1",
         reports=[
@@ -169,6 +171,10 @@ def test_the_loop_runs_between_the_steps_of_a_full_report(state, service):
             )
         ],
     )
+
+
+def test_the_loop_runs_between_the_steps_of_a_full_report(state, service):
+    request = long_report(state, service)
 
     async def scene():
         seen = []
@@ -181,6 +187,21 @@ def test_the_loop_runs_between_the_steps_of_a_full_report(state, service):
     seen, reply = asyncio.run(scene())
     assert seen[:3] == [STEP_REPLICAS, 2 * STEP_REPLICAS, 3 * STEP_REPLICAS]
     assert not reply.HasField("cmd")
+
+
+def test_a_full_report_waits_while_a_transition_is_under_way(state, service):
+    request = long_report(state, service)
+
+    async def scene():
+        state.in_transition = True
+        report = asyncio.ensure_future(service.block_report(request, CALL))
+        await asyncio.sleep(0.05)
+        assert state.blocks.blocks.safe_count == STEP_REPLICAS
+        state.in_transition = False
+        await report
+
+    asyncio.run(scene())
+    assert state.blocks.blocks.safe_count == 3 * STEP_REPLICAS
 
 
 def test_a_report_of_an_unknown_node_is_answered_with_register(service):

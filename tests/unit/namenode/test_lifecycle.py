@@ -464,11 +464,13 @@ def test_whichever_step_fails_the_gate_stays_shut(step: Step) -> None:
         await life.start()
 
         async def fail() -> None:
+            assert made.state.in_transition
             raise IOFault("no luck")
 
         life._carry_out[step] = fail
         with pytest.raises(ServiceFailed, match="no luck"):
             await life.become_active()
+        assert not made.state.in_transition
         assert made.state.ha_state is HAState.STANDBY
         assert not let_in(guarded, "mkdirs")
         with pytest.raises(HdfsdError, match="no luck"):
