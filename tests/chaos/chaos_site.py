@@ -221,6 +221,7 @@ class Clients:
                 stdout=target,
                 stderr=target,
                 env={**os.environ, **self._site.conf("client")},
+                start_new_session=True,
             )
 
     def watch_over(self) -> None:

@@ -207,6 +207,7 @@ class Hands:
                 stdout=target,
                 stderr=target,
                 env={**os.environ, **self.site.conf("operator")},
+                start_new_session=True,
             )
         self._commands.append(Command(" ".join(command[1:]), process, time.monotonic()))
 

@@ -93,6 +93,8 @@ class Machines:
                 stdout=log,
                 stderr=log,
                 env={**os.environ, **environment},
+                # As daemons are: each has its share of a busy machine, and Ctrl-C is the test's.
+                start_new_session=True,
             )
 
     # Cuts.
