@@ -20,7 +20,10 @@ pytestmark = pytest.mark.sim
 
 SHARDS = 4
 SEEDS_PER_SHARD = 60
-OTHER_END = r"P1: \w+:edits_\d+-\d+ ends at|P3: finalized copies of segment \d+ differ"
+OTHER_END = (
+    r"P1: \w+:edits_\d+-\d+ ends at|P1 at .* presents .*, not durable"
+    r"|P3: finalized copies of segment \d+ differ"
+)
 OTHER_CONTENT = r"P3 at .* finalized segment|P3: finalized copies|P[16]: txid|P1 at .* acknowledged"
 """A segment is decided twice, or something that was told is not so in the end."""
 

@@ -42,8 +42,12 @@ BuildRequest = Callable[[qjournal.RequestInfoProto], Message]
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """One request in the queue; `edits` set: a batch, that may be joined with its successors."""
+    """One request in the queue; `edits` set: a batch, that may be joined with its successors.
 
+    It waits for its own answer (rpc.client.Waiter), which its channel hears at once.
+    """
+
+    settle: Callable[[_Request, Any, BaseException | None], None]
     method: str
     build: BuildRequest | None
     deadline_ms: int
@@ -52,6 +56,18 @@ class _Request:
     edits: qjournal.JournalRequestProto | None = None
     queued_ms: int = 0
     size: int = 0
+    settled: bool = False
+
+    def done(self) -> bool:
+        return self.settled
+
+    def set_result(self, result: Any) -> None:
+        self.settled = True
+        self.settle(self, result, None)
+
+    def set_exception(self, exception: BaseException) -> None:
+        self.settled = True
+        self.settle(self, None, exception)
 
 
 class JournalChannel:
@@ -147,7 +163,9 @@ class JournalChannel:
     def request(self, method: str, build: BuildRequest, deadline_ms: int) -> asyncio.Future[Any]:
         """Queues a request; `build` is given its RequestInfoProto when it is sent."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Request(method, build, deadline_ms, future, self._generation))
+        self._waiting.append(
+            _Request(self._settle, method, build, deadline_ms, future, self._generation)
+        )
         self._pump()
         return future
 
@@ -205,6 +223,7 @@ class JournalChannel:
         )
         self._waiting.append(
             _Request(
+                self._settle,
                 "journal",
                 None,
                 self._write_ms,
@@ -286,18 +305,11 @@ class JournalChannel:
             message = request.build(self._info)
         self._in_flight.append(request)
         try:
-            answer = self._client.send(request.method, message, deadline_ms=request.deadline_ms)
+            self._client.send_now(
+                request.method, message, deadline_ms=request.deadline_ms, waiter=request
+            )
         except HdfsdError as error:
-            self._settle(request, None, error)
-            return
-        answer.add_done_callback(lambda done: self._answered(request, done))
-
-    def _answered(self, request: _Request, done: asyncio.Future[Any]) -> None:
-        if done.cancelled():
-            self._settle(request, None, JournalOutOfSync("the request was cancelled"))
-            return
-        error = done.exception()
-        self._settle(request, None if error else done.result(), error)
+            request.set_exception(error)
 
     def _settle(self, request: _Request, answer: Any, error: BaseException | None) -> None:
         if request in self._in_flight:
