@@ -20,6 +20,7 @@ from hdfsd.ports.coordination import Breadcrumb
 
 SCENARIOS = sorted(Path(__file__).parent.joinpath("elector").glob("*.txt"))
 SEPARATOR = "----\n"
+PAUSES = (Action.REST, Action.YIELD)
 
 
 @dataclass
@@ -75,10 +76,11 @@ class World:
         """Carries out the node's next effect; False when it has none, or can't reach the lock."""
         if not node.work:
             return False
-        if not node.connected and node.work[0].action not in (Action.REST, Action.FENCE):
+        if not node.connected and node.work[0].action not in (*PAUSES, Action.FENCE):
             return False
         effect = node.work.popleft()
-        self.tell(node, getattr(self, effect.action.name.lower())(node, effect))
+        name = effect.action.name.lower()
+        self.tell(node, getattr(self, "yield_" if name == "yield" else name)(node, effect))
         return True
 
     def settle(self) -> None:
@@ -90,7 +92,7 @@ class World:
         raise AssertionError("the election goes round in circles")
 
     def rests(self, node: Node) -> bool:
-        return bool(node.work) and node.work[0].action is Action.REST
+        return bool(node.work) and node.work[0].action in PAUSES
 
     def lock_changed(self) -> None:
         for node in self.nodes.values():
@@ -155,6 +157,9 @@ class World:
     def rest(self, node: Node, effect: Effect) -> Event:
         return Event(Happening.RESTED, effect.ticket)
 
+    def yield_(self, node: Node, effect: Effect) -> Event:
+        return Event(Happening.YIELDED, effect.ticket)
+
     def promote(self, node: Node, effect: Effect) -> Event:
         if not node.alive:
             return Event(Happening.NOT_PROMOTED, effect.ticket, "connection refused")
@@ -211,7 +216,7 @@ class World:
         node.fencing_works = not node.fencing_works
 
     def command_rest(self, node: Node) -> None:
-        """A second passes for it."""
+        """It has rested, or let others go first, for long enough."""
         self.run_one(node)
 
     def command_step(self, node: Node) -> None:
@@ -228,6 +233,12 @@ class World:
         return [f"  lock {self.holder or 'free'}, breadcrumb {crumb}", *rows]
 
 
+def node_of(word: str) -> tuple[str, Node]:
+    """`nn3~` is nn3, which lets others go first."""
+    name = word.rstrip("~")
+    return name, Node(name, Elector(yields=name != word))
+
+
 def play(script: str) -> str:
     """The transcript of a scenario's commands."""
     world = World()
@@ -237,7 +248,7 @@ def play(script: str) -> str:
             continue
         world.lines.append(f"> {' '.join(words)}")
         if words[0] == "nodes":
-            world.nodes = {name: Node(name) for name in words[1:]}
+            world.nodes = dict(node_of(word) for word in words[1:])
             continue
         for name in words[1:]:
             getattr(world, f"command_{words[0]}")(world.nodes[name])
@@ -271,13 +282,14 @@ moves = st.lists(
 
 
 @settings(derandomize=True, deadline=None, max_examples=500)
-@given(moves, st.sets(st.sampled_from(NAMES)))
+@given(moves, st.sets(st.sampled_from(NAMES)), st.sets(st.sampled_from(NAMES)))
 def test_one_active_whatever_happens_and_one_in_the_end(
-    script: list[tuple[str, str]], unable_to_fence: set[str]
+    script: list[tuple[str, str]], unable_to_fence: set[str], yielding: set[str]
 ) -> None:
     """World.promote asserts that nobody becomes active while another NameNode is."""
     world = World(*NAMES)
     for node in world.nodes.values():
+        node.elector = Elector(yields=node.name in yielding)
         world.command_join(node)
         node.fencing_works = node.name not in unable_to_fence
     world.settle()

@@ -79,6 +79,8 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "dfs.ha.nn.not-become-active-in-safemode": "false",
         "dfs.ha.fencing.ssh.connect-timeout": "30000",
         "hdfsd.ha.fencing.timeout": "5m",
+        "hdfsd.ha.election.yield": "0",
+        "hdfsd.ha.election.eligible": "true",
         "dfs.ha.log-roll.period": "120",
         "dfs.ha.tail-edits.period": "60",
         "dfs.ha.tail-edits.period.backoff-max": "0",

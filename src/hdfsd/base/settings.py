@@ -33,6 +33,8 @@ LEASE_SOFT_LIMIT_MS = 60_000
 """HdfsConstants.LEASE_SOFTLIMIT_PERIOD."""
 IN_PROGRESS_TAIL_PERIOD_MS = 250
 """Our default period of in-progress tailing; Hadoop's 60 s is meant for finished segments."""
+ELECTION_YIELD_MS_MAX = 60_000
+"""An outage lasts that much longer when those are dead who were to go first."""
 STORAGE_TYPES = ("DISK", "SSD", "ARCHIVE", "RAM_DISK", "PROVIDED", "NVDIMM")
 _TYPED_DIRECTORY = re.compile(r"\[(\w+)\](.+)")
 
@@ -653,6 +655,10 @@ class FailoverSettings:
     fencing_timeout_ms: int
     """hdfsd.ha.fencing.timeout: what a fencing command may take, after which it is killed."""
     health: HealthSettings
+    election_yield_ms: int
+    """hdfsd.ha.election.yield: how long this NameNode leaves a free lock to others."""
+    election_eligible: bool
+    """hdfsd.ha.election.eligible: False for a standby that is never elected."""
     new_active_timeout_ms: int
     graceful_fence_timeout_ms: int
     graceful_fence_retries: int
@@ -685,6 +691,8 @@ class FailoverSettings:
             ssh_key_files=conf.get_list("dfs.ha.fencing.ssh.private-key-files"),
             fencing_timeout_ms=conf.get_duration_ms("hdfsd.ha.fencing.timeout"),
             health=HealthSettings.from_configuration(conf),
+            election_yield_ms=_election_yield_ms(conf),
+            election_eligible=conf.get_bool("hdfsd.ha.election.eligible"),
             new_active_timeout_ms=conf.get_duration_ms(f"{fc}.new-active.rpc-timeout.ms"),
             graceful_fence_timeout_ms=conf.get_duration_ms(f"{fc}.graceful-fence.rpc-timeout.ms"),
             graceful_fence_retries=conf.get_int(f"{fc}.graceful-fence.connection.retries"),
@@ -809,6 +817,14 @@ def _journals(conf: Configuration) -> tuple[JournalAddress, ...]:
             if isinstance(journal, JournalAddress):
                 found.setdefault(journal.journal_id, journal)
     return tuple(found.values())
+
+
+def _election_yield_ms(conf: Configuration) -> int:
+    key = "hdfsd.ha.election.yield"
+    wait_ms = conf.get_duration_ms(key)
+    if not 0 <= wait_ms <= ELECTION_YIELD_MS_MAX:
+        raise conf.bad_value(key, f"0 to {ELECTION_YIELD_MS_MAX // 1000}s")
+    return wait_ms
 
 
 def _zookeeper(conf: Configuration) -> ZooKeeperSettings | None:

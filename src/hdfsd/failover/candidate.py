@@ -85,8 +85,12 @@ class Candidate:
         coordination: Coordination,
         acts: Acts,
         on_turn: Callable[[Turn], None] = lambda _: None,
+        *,
+        yield_ms: int = 0,
     ) -> None:
-        self.elector = Elector()
+        """`yield_ms`: for how long it leaves a free lock to others."""
+        self._yield_ms = yield_ms
+        self.elector = Elector(yields=yield_ms > 0)
         self._on_turn = on_turn
         self._coordination = coordination
         self._acts = acts
@@ -105,6 +109,7 @@ class Candidate:
             Action.PROMOTE: self._promote,
             Action.DELETE_BREADCRUMB: self._delete_breadcrumb,
             Action.REST: self._rest,
+            Action.YIELD: self._yield,
         }
 
     async def run(self) -> None:
@@ -124,6 +129,10 @@ class Candidate:
         finally:
             self._tasks = None
             await self._coordination.close()
+
+    def let_others_first(self, do: bool) -> None:
+        """Whether it does as configured, or takes a free lock at once for now."""
+        self.elector.yields = do and self._yield_ms > 0
 
     @property
     def state(self) -> State:
@@ -271,3 +280,7 @@ class Candidate:
     async def _rest(self, effect: Effect) -> Event:
         await asyncio.sleep(REST_MS / 1000)
         return Event(Happening.RESTED, effect.ticket)
+
+    async def _yield(self, effect: Effect) -> Event:
+        await asyncio.sleep(self._yield_ms / 1000)
+        return Event(Happening.YIELDED, effect.ticket)

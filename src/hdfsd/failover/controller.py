@@ -28,7 +28,7 @@ from hdfsd.failover.fencing import FenceAttempt, Fencer, FencingPlan, Means
 from hdfsd.failover.health import HealthState
 from hdfsd.failover.latecomer import Latecomer, obstacle_of, status_of
 from hdfsd.failover.monitor import HealthMonitor
-from hdfsd.failover.policy import Action, Decision, Policy, ServiceState
+from hdfsd.failover.policy import INELIGIBLE, Action, Decision, Policy, ServiceState
 from hdfsd.failover.target import decode, describe, encode, resolve
 from hdfsd.failover.timeline import Failover, Moment, Timeline
 from hdfsd.ports.clock import Clock
@@ -79,9 +79,11 @@ class FailoverController:
         self._local = settings.namenode
         self._name = describe(self._local)
         self._data = encode(self._local, hostname)
-        self._policy = Policy()
+        self._policy = Policy(eligible=settings.election_eligible)
         self._timeline = Timeline()
-        self._candidate = Candidate(coordination, self, self._turned)
+        self._candidate = Candidate(
+            coordination, self, self._turned, yield_ms=settings.election_yield_ms
+        )
         self._fencer = Fencer(
             FencingPlan.of(settings),
             Means(links, shell, clock, ssh),
@@ -90,6 +92,8 @@ class FailoverController:
         )
         self._election_since = self._health_since = self._moment()
         self._election_reason = self._health_reason = "the controller has just started"
+        if not self._policy.eligible:
+            self._election_reason = f"{INELIGIBLE}: it is never elected"
         self._service = links.ha_service(self._local.for_servers)
         self._transition_lock = asyncio.Lock()
         self._monitor = HealthMonitor(
@@ -389,12 +393,15 @@ class FailoverController:
         others = [peer for peer in self._settings.peers if peer != active]
         ceded: list[ZkfcService] = []
         self._timeline.wish = f"{asked_by} asked for a failover from {describe(active)}"
+        # The others let it go first now, and only for as long as they cede.
+        self._candidate.let_others_first(False)
         try:
             for peer in (*others, active):
                 await self._ask_to_cede(peer, timeout_ms, ceded, must=peer == active)
             attempt = await self._attempt_after(before, timeout_ms + ATTEMPT_WAIT_MS)
         finally:
             self._timeline.wish = ""
+            self._candidate.let_others_first(True)
             await self._let_rejoin(ceded, timeout_ms)
         if not attempt.succeeded:
             raise ServiceFailed(f"Failed to become active. {attempt.status}")
@@ -406,6 +413,8 @@ class FailoverController:
             raise ServiceFailed(f"{self._name} is not currently healthy. Cannot be failover target")
         if self._policy.expected is ServiceState.OBSERVER:
             raise ServiceFailed(f"{self._name} is in observer state. Cannot be failover target")
+        if not self._policy.eligible:
+            raise ServiceFailed(f"{self._name} is never elected ({INELIGIBLE})")
 
     async def _active_to_replace(self) -> NameNodeAddresses | None:
         """Who is active, None if we are. Raises ServiceFailed when nobody can say."""

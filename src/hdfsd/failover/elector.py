@@ -4,6 +4,10 @@ The lock goes when its holder's session ends; the breadcrumb stays until its wri
 active gracefully. Whoever wins the lock fences the node that the breadcrumb names, unless it is
 itself, writes its own breadcrumb, and only then makes its NameNode active.
 
+One that lets others go first (hdfsd.ha.election.yield; Hadoop has nothing like it) waits a bounded
+while when it sees the lock free. Priority is that and no more: it never lengthens an outage beyond
+that while, and never moves the lock from one that holds it.
+
 Source: Hadoop ActiveStandbyElector; wire fact: ha-zk.md section 2. Where Hadoop ends the process
 after some failed connections to ZooKeeper, this goes on trying: an active whose ZooKeeper is gone
 serves on, and takes part again when it is back.
@@ -24,6 +28,7 @@ REST_MS = 1000
 class State(Enum):
     OUT = "out of the election"
     OPENING = "opening a session"
+    YIELDING = "leaves the free lock to others for a while"
     CONTENDING = "trying to take the lock"
     LOOKING = "looking who holds the lock"
     READING = "holds the lock, reads the breadcrumb"
@@ -68,6 +73,7 @@ class Happening(Enum):
     NOT_PROMOTED = "NameNode did not become active"
     RESIGNED = "breadcrumb dealt with"
     RESTED = "rested"
+    YIELDED = "the others had their chance"
     NO_ANSWER = "the lock service did not do it"
     REFUSED = "the lock service refuses"
 
@@ -82,6 +88,7 @@ class Action(Enum):
     OPEN = "open a session"
     CLOSE = "end the session"
     FORGET = "wait for no answer"
+    YIELD = "wait until others had their chance"
     TRY_LOCK = "create the lock"
     WATCH_LOCK = "read the lock and watch it"
     READ_BREADCRUMB = "read the breadcrumb"
@@ -107,6 +114,7 @@ _FORGET: _Cell = (_S.NEUTRAL, (_A.FORGET,))
 _RETRY: _Cell = (_S.NEUTRAL, (_A.REST,))
 _CONTEND: _Cell = (_S.CONTENDING, (_A.TRY_LOCK,))
 _LOOK: _Cell = (_S.LOOKING, (_A.WATCH_LOCK,))
+_YIELD: _Cell = (_S.YIELDING, (_A.YIELD,))
 
 TRANSITIONS: Mapping[tuple[State, Happening], _Cell] = {
     (_S.OUT, _H.JOIN): (_S.OPENING, (_A.OPEN,)),
@@ -122,6 +130,14 @@ TRANSITIONS: Mapping[tuple[State, Happening], _Cell] = {
     (_S.OPENING, _H.OPENED): _CONTEND,
     (_S.OPENING, _H.NOT_OPENED): _GIVE_UP,
     (_S.OPENING, _H.REFUSED): _FAIL,
+    #
+    (_S.YIELDING, _H.JOIN): (_S.YIELDING, ()),
+    (_S.YIELDING, _H.QUIT): _LEAVE,
+    (_S.YIELDING, _H.QUIT_FENCED): _LEAVE,
+    (_S.YIELDING, _H.CONNECTED): (_S.YIELDING, ()),
+    (_S.YIELDING, _H.SUSPENDED): _FORGET,
+    (_S.YIELDING, _H.EXPIRED): _REJOIN,
+    (_S.YIELDING, _H.YIELDED): _CONTEND,
     #
     (_S.CONTENDING, _H.JOIN): (_S.CONTENDING, ()),
     (_S.CONTENDING, _H.QUIT): _LEAVE,
@@ -245,10 +261,31 @@ TRANSITIONS: Mapping[tuple[State, Happening], _Cell] = {
 }
 """(state, what happens) -> (next state, effects in their order). An absent key is an error."""
 
+YIELDING_TRANSITIONS: Mapping[tuple[State, Happening], _Cell] = {
+    (_S.OPENING, _H.OPENED): _LOOK,
+    (_S.LOOKING, _H.LOCK_FREE): _YIELD,
+    (_S.LOOKING, _H.LOCK_CHANGED): _YIELD,
+    (_S.STANDBY, _H.LOCK_CHANGED): _YIELD,
+}
+"""Cells in place of those above, for one that lets others go first. It looks before it tries, and
+gives others a while when the lock is free; an active one that lost its lock tries at once. What
+the lock is, and whose, is as ever: others in the election need not know of it."""
+
 _TOLD_STANDBY = frozenset(
-    {_S.STANDBY, _S.CONTENDING, _S.LOOKING, _S.READING, _S.FENCING, _S.CLAIMING}
+    {
+        _S.STANDBY,
+        _S.YIELDING,
+        _S.CONTENDING,
+        _S.LOOKING,
+        _S.READING,
+        _S.FENCING,
+        _S.CLAIMING,
+    }
 )
 """States in which a NameNode that was told to be standby has not been told otherwise."""
+
+_LEADS_NO_MORE = frozenset({_S.OUT, _S.STANDBY, _S.RESIGNING, _S.RESTING, _S.FAILED})
+"""States in which a NameNode that was made active is so no more, or not for long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,10 +328,13 @@ class Turn:
 
 
 class Elector:
-    """One NameNode's part in the election."""
+    """One NameNode's part in the election; with `yields` it lets others go first."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, yields: bool = False) -> None:
         self.state = State.OUT
+        self.yields = yields
+        self._leads = False
+        """It made its NameNode active, and nothing undid that yet."""
         self.data = b""
         """What our lock and breadcrumb say; set by `join`."""
         self.old: Breadcrumb | None = None
@@ -314,16 +354,29 @@ class Elector:
         if self._is_stale(event):
             return Outcome((), "")
         before = self.state
-        self.state, actions = TRANSITIONS[before, event.happening]
+        self.state, actions = self._cell(before, event.happening)
         if event.happening in (Happening.NO_OLD_ACTIVE, Happening.OLD_ACTIVE):
             self.old = event.breadcrumb
         effects = tuple(self._effect(action) for action in actions if self._is_needed(action))
         told = self._told_standby or Action.DEMOTE in actions
         self._told_standby = told and self.state in _TOLD_STANDBY
+        self._leads = self._still_leads()
         if self.state is before and not effects:
             return Outcome((), "")
         detail = f" ({event.detail})" if event.detail else ""
         return Outcome(effects, f"{event.happening.value}{detail}: now {self.state.value}")
+
+    def _cell(self, state: State, happening: Happening) -> _Cell:
+        usual = TRANSITIONS[state, happening]
+        if not self.yields or self._leads:
+            return usual
+        return YIELDING_TRANSITIONS.get((state, happening), usual)
+
+    def _still_leads(self) -> bool:
+        """One whose session expired leads until another has taken the lock, and fenced it."""
+        if self.state is State.ACTIVE:
+            return True
+        return self._leads and self.state not in _LEADS_NO_MORE
 
     def _is_stale(self, event: Event) -> bool:
         """An answer that nobody waits for any more, or news of a session that was closed."""

@@ -15,6 +15,7 @@ from hdfsd.failover.health import HealthState
 
 HOLD_AFTER_MISMATCH_MS = 1000
 """verifyChangedServiceState: how long a node stays out whose state somebody else changed."""
+INELIGIBLE = "hdfsd.ha.election.eligible=false"
 
 
 class ServiceState(Enum):
@@ -56,7 +57,9 @@ ELECTABILITY: Mapping[HealthState, tuple[Action, str]] = {
 class Policy:
     """What the controller knows of its NameNode, and what follows from it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, eligible: bool = True) -> None:
+        """`eligible`: False for one that the configuration keeps out of every election."""
+        self.eligible = eligible
         self.health = HealthState.INITIALIZING
         self.expected = ServiceState.INITIALIZING
         """The HA state that the election last gave the NameNode; INITIALIZING is none."""
@@ -91,6 +94,8 @@ class Policy:
         action, reason = ELECTABILITY[self.health]
         if action is _A.JOIN:
             self._left_for_mismatch = False
+            if not self.eligible:
+                return Decision(_A.NOTHING, f"{INELIGIBLE}: it is never elected")
             if self.expected is ServiceState.OBSERVER:
                 return Decision(_A.NOTHING, "it is an observer, which is never elected")
         else:
@@ -100,13 +105,14 @@ class Policy:
     def state_reported(self, reported: ServiceState, now_ms: int) -> Decision:
         """The NameNode said what it is. Twice another state than expected: somebody else made it
         that (an operator; a crash and a restart between two checks), so it leaves for a while."""
+        if reported is ServiceState.OBSERVER and self.expected is not ServiceState.OBSERVER:
+            # Also one that was so before this controller began, which Hadoop's would elect.
+            self.expected = reported
+            return Decision(_A.QUIT_FENCED, "it is an observer, which is never elected")
         if self.expected is ServiceState.INITIALIZING:
             if self._left_for_mismatch:
                 return self.recheck(now_ms)
             return Decision(_A.NOTHING, "the election has not given it a state")
-        if reported is ServiceState.OBSERVER and self.expected is not ServiceState.OBSERVER:
-            self.expected = reported
-            return Decision(_A.QUIT_FENCED, "it became an observer, which is never elected")
         if reported is self.expected:
             self._mismatches = 0
             return Decision(_A.NOTHING, f"it is {reported.name} as expected")

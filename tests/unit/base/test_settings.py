@@ -152,6 +152,21 @@ def test_a_datanode_joins_its_internal_nameservices_only() -> None:
     assert list(DataNodeSettings.from_configuration(conf).nameservices) == ["ns"]
 
 
+def test_who_lets_others_go_first_and_who_is_never_elected() -> None:
+    usual = FailoverSettings.from_configuration(parse({}), nowhere)
+    assert (usual.election_yield_ms, usual.election_eligible) == (0, True), "as Hadoop's"
+    keys = {
+        "hdfsd.ha.election.yield.ns.nn2": "5s",
+        "hdfsd.ha.election.yield.ns.nn1": "9s",
+        "hdfsd.ha.election.eligible.ns.nn2": "false",
+    }
+    settings = FailoverSettings.from_configuration(parse(keys), nowhere)
+    assert (settings.election_yield_ms, settings.election_eligible) == (5000, False)
+    for wrong in ("61s", "-1"):
+        with pytest.raises(ConfigError, match=r"hdfsd.ha.election.yield: .*0 to 60s|0 to 60s"):
+            FailoverSettings.from_configuration(parse({"hdfsd.ha.election.yield": wrong}), nowhere)
+
+
 def test_a_failover_controller() -> None:
     settings = FailoverSettings.from_configuration(
         parse(

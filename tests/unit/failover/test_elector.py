@@ -11,6 +11,7 @@ from hdfsd.failover.elector import (
     SESSION_CHANGES,
     TRANSITIONS,
     UNANSWERED,
+    YIELDING_TRANSITIONS,
     Action,
     Elector,
     Event,
@@ -23,9 +24,9 @@ WITHOUT_SESSION = {State.OUT, State.RESTING, State.FAILED}
 CELLS = sorted(product(State, Happening), key=lambda cell: (cell[0].name, cell[1].name))
 
 
-def elector_in(state: State) -> Elector:
+def elector_in(state: State, *, yields: bool = False) -> Elector:
     """As after a life that led there, with a session open where there is one."""
-    made = Elector()
+    made = Elector(yields=yields)
     made.join(b"me")
     made.state = state
     if state in WITHOUT_SESSION:
@@ -54,6 +55,40 @@ def test_cell(state: State, happening: Happening) -> None:
     outcome = elector.step(event_of(elector, happening))
     assert (elector.state, tuple(e.action for e in outcome.effects)) == cell
     assert bool(outcome.reason) == (bool(outcome.effects) or cell[0] is not state)
+
+
+@pytest.mark.parametrize(("state", "happening"), TRANSITIONS, ids=lambda cell: cell.name)
+def test_one_that_lets_others_go_first_differs_where_it_finds_the_lock_free(
+    state: State, happening: Happening
+) -> None:
+    elector = elector_in(state, yields=True)
+    outcome = elector.step(event_of(elector, happening))
+    usual = TRANSITIONS[state, happening]
+    cell = YIELDING_TRANSITIONS.get((state, happening), usual)
+    assert (elector.state, tuple(e.action for e in outcome.effects)) == cell
+
+
+def test_letting_others_go_first_is_never_a_way_to_the_lock_of_its_own() -> None:
+    assert YIELDING_TRANSITIONS.keys() <= TRANSITIONS.keys()
+    reached = {state for state, _ in YIELDING_TRANSITIONS.values()}
+    assert reached == {State.LOOKING, State.YIELDING}
+    assert TRANSITIONS[State.YIELDING, Happening.YIELDED] == (
+        State.CONTENDING,
+        (Action.TRY_LOCK,),
+    )
+
+
+def test_an_active_that_lost_its_session_does_not_wait_for_others() -> None:
+    elector = elector_in(State.PROMOTING, yields=True)
+    elector.step(Event(Happening.PROMOTED, elector._ticket))
+    elector.step(Event(Happening.EXPIRED, elector._session_ticket))
+    assert elector.state is State.OPENING
+    elector.step(Event(Happening.OPENED, elector._ticket))
+    assert elector.state is State.CONTENDING
+    elector.step(Event(Happening.LOCK_TAKEN, elector._ticket))
+    elector.step(Event(Happening.LOCK_OTHERS, elector._ticket))
+    elector.step(Event(Happening.LOCK_CHANGED, elector._ticket))
+    assert elector.state is State.YIELDING, "it leads no more"
 
 
 @pytest.mark.parametrize("state", list(State), ids=lambda s: s.name)

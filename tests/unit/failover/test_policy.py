@@ -95,7 +95,7 @@ def test_a_new_election_result_forgets_a_mismatch() -> None:
 
 
 def test_nothing_is_expected_outside_the_election() -> None:
-    for state in ServiceState:
+    for state in set(ServiceState) - {ServiceState.OBSERVER}:
         assert policy().state_reported(state, 0).action is Action.NOTHING
 
 
@@ -109,3 +109,29 @@ def test_an_observer_leaves_and_comes_back_as_standby() -> None:
     made.state_reported(ServiceState.STANDBY, 3)
     assert made.state_reported(ServiceState.STANDBY, 4).action is Action.QUIT_FENCED
     assert made.recheck(4 + HOLD_AFTER_MISMATCH_MS).action is Action.JOIN
+
+
+def test_one_that_is_an_observer_when_its_controller_starts_does_not_join() -> None:
+    """Hadoop's would: it forgets what it was told while it knows of no election."""
+    made = policy()
+    made.state_reported(ServiceState.OBSERVER, 0)
+    joined = made.health_changed(HealthState.SERVICE_HEALTHY, 0)
+    assert joined == Decision(Action.NOTHING, "it is an observer, which is never elected")
+    made.health_changed(HealthState.SERVICE_NOT_RESPONDING, 1)
+    made.state_reported(ServiceState.OBSERVER, 2)
+    assert made.health_changed(HealthState.SERVICE_HEALTHY, 2).action is Action.NOTHING
+
+
+@pytest.mark.parametrize("reported", list(ServiceState))
+def test_one_that_is_not_eligible_never_joins(reported: ServiceState) -> None:
+    made = Policy(eligible=False)
+    for now_ms in range(3):
+        assert made.state_reported(reported, now_ms).action is not Action.JOIN
+        decision = made.health_changed(HealthState.SERVICE_HEALTHY, now_ms)
+        assert decision.action is Action.NOTHING
+    assert Policy(eligible=False).health_changed(HealthState.SERVICE_HEALTHY, 0) == Decision(
+        Action.NOTHING, "hdfsd.ha.election.eligible=false: it is never elected"
+    )
+    made.ceded(1000, 10)
+    assert made.recheck(11).action is Action.WAIT
+    assert made.recheck(1010).action is Action.NOTHING
