@@ -185,10 +185,10 @@ class BlockManager:
 
     # --- HA state and safe mode ----------------------------------------------------------------
 
-    def become_active(self, now_ms: int) -> Iterator[None]:
+    def become_active(self, now_ms: int) -> Generator[None, None, None]:
         """Call when the last edit is applied. At once: queued messages are processed, every
         storage is stale until its next full report (P5). The steps returned fill the redundancy
-        queues; run them in the background (`for _ in steps: await sleep(0)`)."""
+        queues; run them in the background (namenode.turns)."""
         self._now_ms = now_ms
         self.active = True
         self._reconciler.standby = False
@@ -216,7 +216,7 @@ class BlockManager:
     def enter_safe_mode(self, *, resources_low: bool = False) -> None:
         self.safe_mode.enter(resources_low=resources_low)
 
-    def leave_safe_mode(self, now_ms: int) -> Iterator[None]:
+    def leave_safe_mode(self, now_ms: int) -> Generator[None, None, None]:
         """By hand; run the steps as with `become_active`."""
         self._now_ms = now_ms
         self.safe_mode.leave()
@@ -236,10 +236,10 @@ class BlockManager:
         self.redundancy.populating = True
         self._scan = self.redundancy.scan_all()
 
-    def _run_scan(self) -> Iterator[None]:
+    def _run_scan(self) -> Generator[None, None, None]:
         yield from self._scan
 
-    def tick(self, now_ms: int) -> Iterator[None]:
+    def tick(self, now_ms: int) -> Generator[None, None, None]:
         """Every redundancy interval: dead nodes, safe mode, timeouts, new replication work. Run
         the steps to their end before the next tick."""
         self._now_ms = now_ms
@@ -412,8 +412,9 @@ class BlockManager:
         return self.blocks.live_count(self.blocks.need(block_id)) >= self._settings.replication_min
 
     def is_sufficiently_replicated(self, block_id: BlockId) -> bool:
-        """The minimum, or a replica on every live node when there are fewer."""
-        wanted = min(self._settings.replication_min, self.datanodes.live_count())
+        """The minimum, or a replica on every live node when there are fewer; one at least: without
+        any (Hadoop takes it while no node lives) an append has nobody to write to."""
+        wanted = max(1, min(self._settings.replication_min, self.datanodes.live_count()))
         return self.redundancy.counts(self.blocks.need(block_id)).live >= wanted
 
     def location_count(self, block_id: BlockId) -> int:

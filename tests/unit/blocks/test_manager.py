@@ -60,6 +60,16 @@ def test_the_minimum_may_be_more_than_one(worlds):
     assert world.manager.is_complete(done.block_id)
 
 
+def test_a_block_of_which_no_replica_is_known_is_not_sufficiently_replicated(world):
+    """A NameNode that has just become active may know no DataNode yet."""
+    what = world.add_block()
+    assert not world.manager.is_sufficiently_replicated(what.block_id)
+    nodes(world, "a")
+    assert not world.manager.is_sufficiently_replicated(what.block_id)
+    world.received("a", what)
+    assert world.manager.is_sufficiently_replicated(what.block_id)
+
+
 @pytest.mark.parametrize(("length", "stamp"), [(100, 1002), (100, 1000), (49, 1001)])
 def test_a_commit_that_can_not_be_the_block_is_refused(world, length, stamp):
     nodes(world, "a")
