@@ -83,6 +83,8 @@ class Lifecycle:
         self._recovered_txid = TxId(0)
         self._is_complete = False
         self._committer: Committer | None = None
+        self.checkpointer: Checkpointer | None = None
+        """Of the last time as a standby, for those who look."""
         self._changing = asyncio.Lock()
         self._saving = asyncio.Lock()
         self._servers: list[RpcServer] = []
@@ -327,7 +329,8 @@ class Lifecycle:
 
     async def _checkpoint(self) -> None:
         if self._settings.checkpoint.on_standby:
-            self._tasks.start("checkpoint", self._checkpointer().run())
+            self.checkpointer = self._new_checkpointer()
+            self._tasks.start("checkpoint", self.checkpointer.run())
 
     def _caught_up(self) -> None:
         if not self._is_complete:
@@ -353,7 +356,7 @@ class Lifecycle:
         if self._reads:
             self._reads.reached(txid)
 
-    def _checkpointer(self) -> Checkpointer:
+    def _new_checkpointer(self) -> Checkpointer:
         return Checkpointer(
             clock=self._clock,
             disk=self._disk,

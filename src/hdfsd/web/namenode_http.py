@@ -1,10 +1,12 @@
-"""Driver. The HTTP address of a NameNode: image transfer, /jmx, /isActive."""
+"""Driver. The HTTP address of a NameNode: image transfer, /jmx, /metrics, /isActive."""
 
 from __future__ import annotations
 
 import json
 from fnmatch import fnmatchcase
 from typing import Any
+
+from prometheus_client import CollectorRegistry, generate_latest
 
 from hdfsd import __version__
 from hdfsd.base.settings import NameNodeSettings
@@ -15,10 +17,12 @@ from hdfsd.namenode.storage import NameStorage
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.disk import Disk
 from hdfsd.ports.http import HttpRequest, HttpResponse
+from hdfsd.web.checkpoint_pages import CheckpointPages
 from hdfsd.web.image_transfer import IMAGE_TRANSFER, ImageTransfer
 
 JSON = {"Content-Type": "application/json; charset=utf8"}
 TEXT = {"Content-Type": "text/plain;charset=utf-8"}
+PROMETHEUS = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
 
 
 class NameNodeHttp:
@@ -44,6 +48,11 @@ class NameNodeHttp:
             disk=disk,
             clock=clock,
         )
+        self._checkpoints = CheckpointPages(
+            state=state, storage=storage, lifecycle=lifecycle, transfer=self._images, disk=disk
+        )
+        self._registry = CollectorRegistry()
+        self._registry.register(self._checkpoints)
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """The handler for all paths."""
@@ -59,6 +68,8 @@ class NameNodeHttp:
             if wanted is not None:
                 beans = [bean for bean in beans if fnmatchcase(bean["name"], wanted)]
             return HttpResponse(200, JSON, json.dumps({"beans": beans}, indent=2).encode())
+        if request.path == "/metrics":
+            return HttpResponse(200, PROMETHEUS, generate_latest(self._registry))
         return HttpResponse(404, TEXT, f"nothing at {request.path}".encode())
 
     def _is_active(self) -> HttpResponse:
@@ -69,7 +80,13 @@ class NameNodeHttp:
 
     def beans(self) -> list[dict[str, Any]]:
         """Names and attributes as Hadoop's, where it has them; the rest is ours."""
-        return [self._status(), self._info(), self._system(), self._timeline()]
+        return [
+            self._status(),
+            self._info(),
+            self._system(),
+            self._timeline(),
+            self._checkpoints.bean(),
+        ]
 
     def _status(self) -> dict[str, Any]:
         return {
@@ -115,6 +132,7 @@ class NameNodeHttp:
             "MissingBlocks": stats.missing_blocks,
             "PendingDeletionBlocks": stats.pending_deletion_blocks,
             "LastWrittenTransactionId": self._state.applied_txid,
+            **self._checkpoints.of_hadoop(),
             "NumFilesUnderConstruction": len(namespace.leases),
         }
 
