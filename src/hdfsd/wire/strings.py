@@ -96,9 +96,11 @@ def _make_plan(descriptor: Descriptor) -> _Plan:
 def _values_of(paths: tuple[str, ...]) -> Callable[[Message], Iterable[object]]:
     if not paths:
         return lambda message: ()
-    get = attrgetter(*paths)
-    # Of one path it gives the value itself, of more a tuple.
-    return get if len(paths) > 1 else lambda message: (get(message),)
+    if len(paths) > 1:
+        return attrgetter(*paths)
+    # Of one path it gives the value itself.
+    only: Callable[[Message], object] = attrgetter(paths[0])
+    return lambda message: (only(message),)
 
 
 def _has_strings(descriptor: Descriptor, above: tuple[str, ...]) -> bool:
