@@ -32,6 +32,10 @@ class DatanodeDesk:
         return self._desk.state.in_transition
 
     @property
+    def is_serving(self) -> bool:
+        return self._desk.state.is_serving
+
+    @property
     def blocks(self) -> BlockManager:
         return self._desk.state.blocks
 

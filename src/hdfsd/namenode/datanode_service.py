@@ -13,7 +13,7 @@ from hdfsd.base.ids import NamespaceInfo
 from hdfsd.blocks.manager import BlockManager
 from hdfsd.namenode.gate import HAState
 from hdfsd.namenode.peer_service import namespace_info
-from hdfsd.namenode.turns import next_turn
+from hdfsd.namenode.turns import at_leisure
 from hdfsd.ports.clock import Clock
 from hdfsd.rpc.coverage import partial
 from hdfsd.rpc.server import Call
@@ -33,6 +33,9 @@ class DatanodeServiceState(Protocol):
 
     @property
     def in_transition(self) -> bool: ...
+
+    @property
+    def is_serving(self) -> bool: ...
 
     @property
     def blocks(self) -> BlockManager: ...
@@ -102,12 +105,7 @@ class DatanodeService:
         steps = self._state.blocks.report_steps(
             request, self._state.clock.now_ms(), self._state.clock.wall_ms()
         )
-        while True:
-            try:
-                next(steps)
-            except StopIteration as done:
-                return datanode.BlockReportResponseProto(cmd=done.value)
-            await next_turn(self._state)
+        return datanode.BlockReportResponseProto(cmd=await at_leisure(steps, self._state))
 
     @partial("cached blocks are not tracked: the report is accepted and ignored")
     def cache_report(

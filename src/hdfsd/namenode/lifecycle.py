@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from hdfsd.base.errors import HdfsdError, ServiceFailed, StandbyError, ensure
 from hdfsd.base.ids import TxId
@@ -27,7 +27,7 @@ from hdfsd.namenode.state import NameNodeState
 from hdfsd.namenode.storage import NameStorage, Retention
 from hdfsd.namenode.tasks import Tasks
 from hdfsd.namenode.transition import Step, StepRecord, TransitionRecord, steps
-from hdfsd.namenode.turns import next_turn
+from hdfsd.namenode.turns import at_leisure
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.disk import Disk
 from hdfsd.ports.http import HttpClient
@@ -269,11 +269,7 @@ class Lifecycle:
 
     async def _claim_blocks(self) -> None:
         work = self._state.blocks.become_active(self._clock.now_ms())
-        self._tasks.start("claim blocks", self._in_background(work))
-
-    async def _in_background(self, work: Iterator[None]) -> None:
-        for _ in work:
-            await next_turn(self._state)
+        self._tasks.start("claim blocks", at_leisure(work, self._state))
 
     async def _serve(self) -> None:
         self._tasks.start("leases", self._monitors.watch_leases())

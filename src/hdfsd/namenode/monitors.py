@@ -10,7 +10,7 @@ from hdfsd.base.ids import InodeId
 from hdfsd.base.settings import NameNodeSettings
 from hdfsd.namenode.state import NameNodeState
 from hdfsd.namenode.storage import NameStorage
-from hdfsd.namenode.turns import next_turn
+from hdfsd.namenode.turns import at_leisure
 from hdfsd.namespace import mutate
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.disk import Disk
@@ -40,8 +40,7 @@ class Monitors:
         """Dead DataNodes, safe mode, replication work: in every state, commands only as active."""
         while True:
             await asyncio.sleep(self._settings.replication.redundancy_interval_ms / 1000)
-            for _ in self._state.blocks.tick(self._clock.now_ms()):
-                await next_turn(self._state)
+            await at_leisure(self._state.blocks.tick(self._clock.now_ms()), self._state)
 
     async def watch_leases(self) -> None:
         """Releases what is past the hard limit (LeaseManager.Monitor); active only."""

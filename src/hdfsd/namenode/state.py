@@ -72,6 +72,11 @@ class NameNodeState:
     def is_active(self) -> bool:
         return self.ha_state is HAState.ACTIVE
 
+    @property
+    def is_serving(self) -> bool:
+        """Clients write: whatever else there is to do must not keep them waiting."""
+        return self.is_active and not self.blocks.safe_mode.active
+
     def load_blocks(self) -> None:
         """Tells the block map of every block of a freshly loaded image."""
         namespace, blocks = self.namespace, self.blocks

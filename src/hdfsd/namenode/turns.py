@@ -1,26 +1,42 @@
-"""Driver. When long work beside the calls takes its next step.
+"""Driver. How long work goes on beside the calls: step by step, and never in their way (P7).
 
-A transition is some twenty round trips, and each would wait for a step of everything that goes on:
-reports, dead DataNodes, scans. Nobody waits for those; all clients wait for a transition.
+A write is a dozen turns of the loop, a transition twenty round trips; each turn would wait for a
+step of every report and scan that goes on. Nobody waits for those, so they rest as long as they
+worked while there are calls to answer, and wait for the end of a transition.
 """
 
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from collections.abc import Generator
+from typing import Protocol, TypeVar
 
 LOOK_S = 0.01
+T = TypeVar("T")
 
 
-class Changing(Protocol):
-    """Whoever knows whether a transition is under way."""
+class Busy(Protocol):
+    """What else the NameNode does."""
 
     @property
     def in_transition(self) -> bool: ...
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether clients may be waiting for answers."""
+        ...
 
-async def next_turn(state: Changing) -> None:
-    """Lets everybody else have a turn, and a transition all that it needs."""
-    await asyncio.sleep(0)
-    while state.in_transition:  # noqa: ASYNC110 (the state is a core's: it has no event)
-        await asyncio.sleep(LOOK_S)
+
+async def at_leisure(work: Generator[None, None, T], state: Busy) -> T:
+    """Runs work to its end; its value."""
+    loop = asyncio.get_running_loop()
+    while True:
+        began_s = loop.time()
+        try:
+            next(work)
+        except StopIteration as done:
+            value: T = done.value
+            return value
+        await asyncio.sleep(loop.time() - began_s if state.is_serving else 0)
+        while state.in_transition:  # noqa: ASYNC110 (the state is a core's: it has no event)
+            await asyncio.sleep(LOOK_S)

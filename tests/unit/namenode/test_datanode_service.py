@@ -37,7 +37,7 @@ class State:
     def __init__(self):
         self.namespace_info = INFO
         self.ha_state = Status.STANDBY
-        self.in_transition = False
+        self.in_transition = self.is_serving = False
         self.blocks = BlockManager(BlockSettings(), FixedDice(1), INFO)
         self.blocks.loaded(0)
         self.clock = SimpleNamespace(now_ms=lambda: 1_000, wall_ms=lambda: 1_700_000_000_000)
