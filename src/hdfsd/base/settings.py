@@ -599,16 +599,23 @@ class HealthSettings:
     pause_after_disconnect_ms: int
     rpc_timeout_ms: int
     connect_retries_max: int
+    heartbeat_ms: int
+    """hdfsd.ha.heartbeat.timeout: how long without a sign of life is a freeze; 0: the answers to
+    health checks alone decide, as they do when Hadoop's own key is set and this one is not."""
 
     @classmethod
     def from_configuration(cls, conf: Configuration) -> HealthSettings:
-        ha = "ha.health-monitor"
+        ha, heartbeat = "ha.health-monitor", "hdfsd.ha.heartbeat.timeout"
+        hadoops_alone = (
+            conf.source(f"{ha}.rpc-timeout.ms") != "default" and conf.source(heartbeat) == "default"
+        )
         return cls(
             connect_retry_interval_ms=conf.get_duration_ms(f"{ha}.connect-retry-interval.ms"),
             check_interval_ms=conf.get_duration_ms(f"{ha}.check-interval.ms"),
             pause_after_disconnect_ms=conf.get_duration_ms(f"{ha}.sleep-after-disconnect.ms"),
             rpc_timeout_ms=conf.get_duration_ms(f"{ha}.rpc-timeout.ms"),
             connect_retries_max=conf.get_int(f"{ha}.rpc.connect.max.retries"),
+            heartbeat_ms=0 if hadoops_alone else conf.get_duration_ms(heartbeat),
         )
 
 

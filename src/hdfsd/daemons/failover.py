@@ -17,6 +17,7 @@ from hdfsd.failover.namenode_page import transitions
 from hdfsd.failover.service import ADMINISTRATORS_KEY
 from hdfsd.failover.target import describe
 from hdfsd.io.election import coordination_of, host_name
+from hdfsd.io.heartbeat import LocalHeartbeats
 from hdfsd.io.prompt import confirm
 from hdfsd.io.shell import RealShell
 from hdfsd.io.site import configuration_of, current_user, is_local_host
@@ -130,4 +131,5 @@ async def serve(settings: FailoverSettings, world: World, *, administrators: str
         hostname=host_name(settings.namenode.for_servers.host),
         administrators=administrators,
         transitions=lambda: transitions(world.http_client, settings.namenode.http, ask_ms=ASK_MS),
+        heartbeats=LocalHeartbeats(),
     )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Sequence
 
 from hdfsd.base.errors import ConfigError
 from hdfsd.base.settings import NameNodeSettings
+from hdfsd.base.stalls import Stall, Stalls
 from hdfsd.daemons import format as formatting
 from hdfsd.daemons.world import World, run_daemon
 from hdfsd.io.groups import UnixGroups
+from hdfsd.io.heartbeat import HeartbeatGiver
+from hdfsd.io.loop_watch import LoopWatch
 from hdfsd.io.site import configuration_of, current_user, is_local_host
 from hdfsd.io.snapshot import ForkingSnapshotWriter
 from hdfsd.namenode.lifecycle import Lifecycle
@@ -19,9 +23,14 @@ from hdfsd.namenode.storage import NameStorage
 from hdfsd.ports.http import Handler
 from hdfsd.web.namenode_http import NameNodeHttp
 
+log = logging.getLogger(__name__)
 
-def name_node(settings: NameNodeSettings, world: World, user: str) -> NameNodeServer:
-    """A NameNode of this machine."""
+
+def name_node(
+    settings: NameNodeSettings, world: World, user: str, stalls: Stalls | None = None
+) -> NameNodeServer:
+    """A NameNode of this machine; `stalls` are shown on its pages."""
+    shown = stalls or Stalls()
 
     def make_handler(state: NameNodeState, storage: NameStorage, lifecycle: Lifecycle) -> Handler:
         return NameNodeHttp(
@@ -31,6 +40,7 @@ def name_node(settings: NameNodeSettings, world: World, user: str) -> NameNodeSe
             lifecycle=lifecycle,
             disk=world.disk,
             clock=world.clock,
+            stalls=shown,
         ).handle
 
     return NameNodeServer(
@@ -57,12 +67,32 @@ def _keep_for_good() -> None:
 
 async def serve(settings: NameNodeSettings, world: World, user: str) -> None:
     """The whole life of a NameNode; ends when it is cancelled."""
-    daemon = name_node(settings, world, user)
+    stalls = Stalls()
+    daemon = name_node(settings, world, user, stalls)
     try:
         await daemon.startup()
-        await daemon.run()
+        watch = watch_loop(settings, stalls)
+        try:
+            await daemon.run()
+        finally:
+            watch.stop()
     finally:
         await daemon.shutdown()
+
+
+def watch_loop(settings: NameNodeSettings, stalls: Stalls) -> LoopWatch:
+    """Tells of stalls, and gives the heartbeat that a failover controller listens to."""
+
+    def on_stall(stall: Stall) -> None:
+        stalls.add(stall)
+        log.warning("%s", stall.describe())
+
+    try:
+        giver = HeartbeatGiver(settings.addresses.for_servers)
+    except OSError as error:
+        log.warning("no heartbeat for a failover controller: %s", error)
+        return LoopWatch(on_stall, on_beat=lambda _: None, on_end=lambda: None)
+    return LoopWatch(on_stall, on_beat=giver.beat, on_end=giver.close)
 
 
 def main(arguments: Sequence[str]) -> int:

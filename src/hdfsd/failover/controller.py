@@ -6,6 +6,7 @@ Source: Hadoop ZKFailoverController; wire fact: ha-zk.md section 4.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -29,18 +30,22 @@ from hdfsd.failover.health import HealthState
 from hdfsd.failover.latecomer import Latecomer, obstacle_of, status_of
 from hdfsd.failover.monitor import HealthMonitor
 from hdfsd.failover.policy import INELIGIBLE, Action, Decision, Policy, ServiceState
+from hdfsd.failover.pulse import PulseWatch
 from hdfsd.failover.target import decode, describe, encode, resolve
 from hdfsd.failover.timeline import Failover, Moment, Timeline
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.coordination import Coordination
+from hdfsd.ports.heartbeat import Heartbeats
 from hdfsd.ports.shell import Shell
 from hdfsd.ports.ssh import Ssh
-from hdfsd.wire.words import CATCH_UP
+from hdfsd.wire.words import CATCH_UP, EXPLAIN
 
 log = logging.getLogger(__name__)
 
 ATTEMPT_WAIT_MS = 60_000
 """doGracefulFailover: how long beyond the time of ceding an attempt may take."""
+PEER_MS = 1000
+"""What another controller may take to say how its NameNode is."""
 LOOK_S = 2.0
 """How long an explanation waits for the lock service."""
 
@@ -68,9 +73,11 @@ class FailoverController:
         hostname: str,
         ssh: Ssh | None = None,
         transitions: Callable[[], Awaitable[Sequence[str]]] | None = None,
+        heartbeats: Heartbeats | None = None,
     ) -> None:
         """`hostname`: of the local NameNode, as target.encode wants it. `transitions`: what the
-        NameNode says of its last ones, for the record. Raises ConfigError."""
+        NameNode says of its last ones, for the record. `heartbeats`: None where there are none.
+        Raises ConfigError."""
         self._transitions = transitions
         self._tasks: asyncio.TaskGroup | None = None
         self._settings = settings
@@ -101,6 +108,7 @@ class FailoverController:
             settings.health,
             on_health=self._health_changed,
             on_status=self._status_reported,
+            pulse=self._pulse_of(heartbeats),
         )
         self._recheck_timer: asyncio.TimerHandle | None = None
         self._status = ServiceStatus(ServiceState.INITIALIZING, False, "it has not answered yet")
@@ -129,6 +137,12 @@ class FailoverController:
             if self._recheck_timer is not None:
                 self._recheck_timer.cancel()
             await self._service.close()
+
+    def _pulse_of(self, heartbeats: Heartbeats | None) -> PulseWatch | None:
+        limit_ms = self._settings.health.heartbeat_ms
+        if heartbeats is None or limit_ms <= 0:
+            return None
+        return PulseWatch(heartbeats, self._local.for_servers, self._clock, limit_ms=limit_ms)
 
     @property
     def election(self) -> State:
@@ -304,10 +318,24 @@ class FailoverController:
                 return "it is this very NameNode, whose controller had another address then"
             log.info("%s was active before: fencing it", describe(target))
             self._timeline.name_cause(f"{describe(target)} was active before")
-            return await self._fencer.fence(target)
+            return await self._fencer.fence(target, self._known_not_to_answer(target))
         except HdfsdError as error:
             self._record_attempt(False, f"Unable to fence old active: {error}")
             raise
+
+    async def _known_not_to_answer(self, target: NameNodeAddresses) -> str | None:
+        """Why it is no use to wait for its answer, if its own controller knows that. Controllers
+        of Hadoop's say nothing."""
+        words = self._links.words(target.zkfc)
+        try:
+            health = json.loads(await words.ask(EXPLAIN, deadline_ms=PEER_MS))["health"]
+            if health["state"] == HealthState.SERVICE_NOT_RESPONDING.value:
+                return f"its controller says: {health['reason']}"
+        except (HdfsdError, ValueError, KeyError, TypeError) as error:
+            log.info("the controller of %s tells nothing: %s", describe(target), error)
+        finally:
+            await words.close()
+        return None
 
     def _named_by(self, data: bytes) -> NameNodeAddresses:
         """Raises HdfsdError when a breadcrumb names nobody: then nobody can be fenced."""

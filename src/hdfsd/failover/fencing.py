@@ -8,9 +8,11 @@ Source: Hadoop FailoverController.tryGracefulFence, NodeFencer.fence, SshFenceBy
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hdfsd.base.errors import HdfsdError, NotBuilt
 from hdfsd.base.nameservices import NameNodeAddresses
@@ -119,17 +121,24 @@ class Fencer:
     def methods(self) -> Sequence[FenceMethod]:
         return self._plan.methods
 
-    async def fence(self, namenode: NameNodeAddresses) -> str:
-        """Says how it was done. Raises FencingFailed with what every method said."""
-        refusal = await self.try_graceful(namenode)
+    async def fence(
+        self, namenode: NameNodeAddresses, hopeless: Awaitable[str | None] | None = None
+    ) -> str:
+        """Says how it was done. Raises FencingFailed with what every method said.
+
+        `hopeless`: why the NameNode will not answer, if somebody knows that; None if nobody does.
+        """
+        refusal = await self.try_graceful(namenode, hopeless)
         if refusal is None:
             return f"{describe(namenode)} became standby when it was asked"
         return await self.force((namenode, None))
 
-    async def try_graceful(self, namenode: NameNodeAddresses) -> str | None:
+    async def try_graceful(
+        self, namenode: NameNodeAddresses, hopeless: Awaitable[str | None] | None = None
+    ) -> str | None:
         """Asks the NameNode to become standby; None when it did, else why not."""
         began_ms = self._means.clock.now_ms()
-        refusal = await self._ask(namenode)
+        refusal = await _unless(hopeless, self._ask(namenode))
         if refusal is not None:
             log.warning("unable to make %s standby by asking it: %s", describe(namenode), refusal)
         self._note(namenode, "asked to become standby", began_ms, refusal is None, refusal or "")
@@ -235,6 +244,24 @@ class Fencer:
     ) -> None:
         millis = self._means.clock.now_ms() - began_ms
         self._record(FenceAttempt(describe(namenode), how, succeeded, millis, said))
+
+
+async def _unless(
+    hopeless: Awaitable[str | None] | None, asking: Coroutine[Any, Any, str | None]
+) -> str | None:
+    """What was answered; before that, why nothing will be, when that is known first."""
+    if hopeless is None:
+        return await asking
+    answer, known = asyncio.ensure_future(asking), asyncio.ensure_future(hopeless)
+    try:
+        await asyncio.wait((answer, known), return_when=asyncio.FIRST_COMPLETED)
+        if known.done() and not answer.done() and known.result() is not None:
+            return known.result()
+        return await answer
+    finally:
+        answer.cancel()
+        known.cancel()
+        await asyncio.gather(answer, known, return_exceptions=True)
 
 
 def _log_output(command: str, result: ShellResult) -> None:

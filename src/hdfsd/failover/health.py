@@ -30,6 +30,7 @@ class Observation(Enum):
     NOT_CONNECTED = "can't be connected to"
     LINK_LOST = "closed the connection"
     NO_ANSWER = "does not answer in time"
+    FROZEN = "is frozen"
     REFUSED = "refuses the check"
 
 
@@ -61,6 +62,7 @@ RULES: Mapping[Observation, Rule] = {
     Observation.NOT_CONNECTED: Rule(_H.SERVICE_NOT_RESPONDING, _N.CONNECT, _P.CONNECT_RETRY),
     Observation.LINK_LOST: Rule(_H.SERVICE_NOT_RESPONDING, _N.CONNECT, _P.AFTER_DISCONNECT),
     Observation.NO_ANSWER: Rule(_H.SERVICE_NOT_RESPONDING, _N.CONNECT, _P.AFTER_DISCONNECT),
+    Observation.FROZEN: Rule(_H.SERVICE_NOT_RESPONDING, _N.CONNECT, _P.AFTER_DISCONNECT),
     Observation.REFUSED: Rule(_H.SERVICE_NOT_RESPONDING, _N.CONNECT, _P.AFTER_DISCONNECT),
 }
 """The last observation alone decides: what was before it says nothing about now."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from hdfsd.base.errors import (
     ConnectFailed,
@@ -16,8 +17,11 @@ from hdfsd.base.errors import (
 from hdfsd.base.settings import HealthSettings
 from hdfsd.failover.calls import HaService, ServiceStatus
 from hdfsd.failover.health import Health, HealthState, Next, Observation, Step
+from hdfsd.failover.pulse import PulseWatch
 
 log = logging.getLogger(__name__)
+
+Seen = tuple[Observation, str]
 
 
 class HealthMonitor:
@@ -30,8 +34,11 @@ class HealthMonitor:
         *,
         on_health: Callable[[HealthState, str], None],
         on_status: Callable[[ServiceStatus], None],
+        pulse: PulseWatch | None = None,
     ) -> None:
-        """`new_service` makes a client that is not connected yet: one for each connection."""
+        """`new_service` makes a client that is not connected yet: one for each connection.
+        `pulse`: finds a freeze before an answer is missing for long."""
+        self._pulse = pulse
         self._new_service = new_service
         self._deadline_ms = settings.rpc_timeout_ms
         self._on_health = on_health
@@ -40,6 +47,14 @@ class HealthMonitor:
 
     async def run(self) -> None:
         """Watches until cancelled."""
+        if self._pulse is None:
+            await self._look_again_and_again()
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._pulse.run())
+            tasks.create_task(self._look_again_and_again())
+
+    async def _look_again_and_again(self) -> None:
         while True:
             service = self._new_service()
             try:
@@ -52,8 +67,10 @@ class HealthMonitor:
         """Looks again and again over one connection; how long to wait before the next one."""
         while True:
             step = self._observed(*await self._look(service))
-            if step.following is Next.CHECK and await self._lost_within(service, step.pause_ms):
-                step = self._observed(Observation.LINK_LOST, "")
+            if step.following is Next.CHECK:
+                disturbed = await self._disturbed_within(service, step.pause_ms)
+                if disturbed is not None:
+                    step = self._observed(*disturbed)
             if step.following is Next.CONNECT:
                 return step.pause_ms
 
@@ -63,7 +80,16 @@ class HealthMonitor:
             self._on_health(step.entered, step.reason)
         return step
 
-    async def _look(self, service: HaService) -> tuple[Observation, str]:
+    async def _look(self, service: HaService) -> Seen:
+        """What a check shows, or before its answer the heartbeat."""
+        if self._pulse is None:
+            return await self._check(service)
+        return await _first(self._frozen(self._pulse), self._check(service))
+
+    async def _frozen(self, pulse: PulseWatch) -> Seen:
+        return Observation.FROZEN, await pulse.until_frozen()
+
+    async def _check(self, service: HaService) -> Seen:
         try:
             self._on_status(await service.status(deadline_ms=self._deadline_ms))
             await service.monitor_health(deadline_ms=self._deadline_ms)
@@ -79,11 +105,28 @@ class HealthMonitor:
             return Observation.REFUSED, str(error)
         return Observation.HEALTHY, ""
 
-    async def _lost_within(self, service: HaService, pause_ms: int) -> bool:
-        """Waits for the next check; True at once when the connection ends before."""
+    async def _disturbed_within(self, service: HaService, pause_ms: int) -> Seen | None:
+        """Waits for the next check; at once what happens before, if anything does."""
         try:
             async with asyncio.timeout(pause_ms / 1000):
-                await service.lost()
+                if self._pulse is None:
+                    return await self._lost(service)
+                return await _first(self._frozen(self._pulse), self._lost(service))
         except TimeoutError:
-            return False
-        return True
+            return None
+
+    async def _lost(self, service: HaService) -> Seen:
+        await service.lost()
+        return Observation.LINK_LOST, ""
+
+
+async def _first(*ways: Coroutine[Any, Any, Seen]) -> Seen:
+    """What is seen first; the rest is given up. The earlier one counts when there are two."""
+    looks = [asyncio.ensure_future(way) for way in ways]
+    try:
+        await asyncio.wait(looks, return_when=asyncio.FIRST_COMPLETED)
+        return next(look for look in looks if look.done()).result()
+    finally:
+        for look in looks:
+            look.cancel()
+        await asyncio.gather(*looks, return_exceptions=True)

@@ -15,6 +15,7 @@ from hdfsd.failover.service import (
 )
 from hdfsd.failover.target import describe
 from hdfsd.ports.coordination import Coordination
+from hdfsd.ports.heartbeat import Heartbeats
 from hdfsd.ports.process import ProcessPorts
 from hdfsd.ports.shell import Shell
 from hdfsd.ports.ssh import Ssh
@@ -35,12 +36,13 @@ async def serve(
     administrators: str = "",
     ssh: Ssh | None = None,
     transitions: Callable[[], Awaitable[Sequence[str]]] | None = None,
+    heartbeats: Heartbeats | None = None,
 ) -> None:
     """The whole life of a failover controller; ends when it is cancelled.
 
     `hostname`: of the local NameNode, as target.encode wants it. `administrators`:
     dfs.cluster.administrators, who may ask it to cede or to take over. `ssh`: for sshfence.
-    `transitions`: what the NameNode says of its last ones.
+    `transitions`: what the NameNode says of its last ones. `heartbeats`: where its heartbeat is.
     """
     links = RpcLinks(ports.network, ports.dice, user)
     controller = FailoverController(
@@ -52,6 +54,7 @@ async def serve(
         hostname=hostname,
         ssh=ssh,
         transitions=transitions,
+        heartbeats=heartbeats,
     )
     allowed = parse_administrators(administrators) | {user}
     rpc = RpcServer(

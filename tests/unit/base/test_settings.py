@@ -243,3 +243,23 @@ def test_fencing_and_umask_of_nothing() -> None:
     assert fencing_methods(conf) == ()
     assert umask_of(conf) == 0o022
     assert umask_of(Configuration.parse([], {"fs.permissions.umask-mode": "077"})) == 0o077
+
+
+HADOOPS, OURS = "ha.health-monitor.rpc-timeout.ms", "hdfsd.ha.heartbeat.timeout"
+
+
+@pytest.mark.parametrize(
+    ("keys", "heartbeat_ms"),
+    [
+        ({}, 3000),
+        ({HADOOPS: "45000"}, 0),
+        ({HADOOPS: "45000", OURS: "5s"}, 5000),
+        ({OURS: "0"}, 0),
+    ],
+)
+def test_hadoops_own_key_for_a_freeze_is_obeyed_alone_when_it_is_set(
+    keys: dict[str, str], heartbeat_ms: int
+) -> None:
+    settings = FailoverSettings.from_configuration(parse(keys), nowhere)
+    assert settings.health.heartbeat_ms == heartbeat_ms
+    assert settings.health.rpc_timeout_ms == 45_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import json
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +29,8 @@ from hdfsd.ports.coordination import Breadcrumb, LockView, SessionState
 from hdfsd.ports.shell import ShellResult
 from hdfsd.ports.ssh import SshTarget
 from hdfsd.wire.words import CATCH_UP
+
+ZKFC_PORT = 8019
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -229,13 +232,19 @@ class HaService:
 
 
 class Words:
-    """What a NameNode does at the word of its controller."""
+    """What a NameNode does at the word of its controller, or a controller at that of another."""
 
-    def __init__(self, namenode: NameNode) -> None:
+    def __init__(self, namenode: NameNode | None, controller: FailoverController | None) -> None:
         self._namenode = namenode
+        self._controller = controller
 
     async def ask(self, word: str, *, deadline_ms: int) -> str:
         namenode = self._namenode
+        if namenode is None:
+            if self._controller is None:
+                raise ConnectFailed("connection refused")
+            await asyncio.sleep(0.001)
+            return json.dumps(await self._controller.explain())
         if word != CATCH_UP or namenode.behind_ms is None:
             raise IllegalArgument(f"Identifier '{word}' does not exist in RefreshRegistry")
         if namenode.behind_ms > deadline_ms:
@@ -386,7 +395,11 @@ class World:
         return Zkfc(lambda: None if name in self.zkfcs_dead else self.controllers.get(name))
 
     def words(self, address: Address) -> Words:
-        return Words(self.namenodes[self.name_of(address)])
+        name = self.name_of(address)
+        if address.port != ZKFC_PORT:
+            return Words(self.namenodes[name], None)
+        alive = name not in self.zkfcs_dead
+        return Words(None, self.controllers.get(name) if alive else None)
 
     async def transitions_of(self, name: str) -> list[str]:
         """As the page of a NameNode says them."""

@@ -11,6 +11,7 @@ SETTINGS = HealthSettings(
     pause_after_disconnect_ms=33,
     rpc_timeout_ms=44,
     connect_retries_max=1,
+    heartbeat_ms=0,
 )
 
 TABLE = [
@@ -19,6 +20,7 @@ TABLE = [
     (Observation.NOT_CONNECTED, HealthState.SERVICE_NOT_RESPONDING, Next.CONNECT, 11),
     (Observation.LINK_LOST, HealthState.SERVICE_NOT_RESPONDING, Next.CONNECT, 33),
     (Observation.NO_ANSWER, HealthState.SERVICE_NOT_RESPONDING, Next.CONNECT, 33),
+    (Observation.FROZEN, HealthState.SERVICE_NOT_RESPONDING, Next.CONNECT, 33),
     (Observation.REFUSED, HealthState.SERVICE_NOT_RESPONDING, Next.CONNECT, 33),
 ]
 

@@ -17,6 +17,7 @@ SETTINGS = HealthSettings(
     pause_after_disconnect_ms=500,
     rpc_timeout_ms=2000,
     connect_retries_max=1,
+    heartbeat_ms=0,
 )
 
 
