@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import socket
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ HOST = "127.0.0.1"
 OPENING_BYTES = 7
 """`hrpc`, version, service class, authentication."""
 DEADLINE_S = 60
+PROVIDER = "ConfiguredFailoverProxyProvider"
 
 
 class Relay:
@@ -38,6 +40,8 @@ class Relay:
         self._sockets: list[socket.socket] = []
         self.lost = threading.Event()
         """An answer came, and went no further."""
+        self.answered: Counter[str] = Counter()
+        """How many calls of each method got an answer that is no error."""
         self._start(self._accept)
 
     def lose(self, method: str, when_lost: Callable[[], None]) -> None:
@@ -77,12 +81,16 @@ class Relay:
                 call_id, method = _request(frame[4:])
                 if method and method == self._method:
                     self._method, watched.call_id = "", call_id
+                watched.methods[call_id] = method
                 far.sendall(frame)
 
     def _answers(self, far: socket.socket, near: socket.socket, watched: _Watched) -> None:
         with _closing(near, far):
             for frame in _frames(far):
-                if watched.call_id is not None and _answered(frame[4:]) == watched.call_id:
+                answer = rpc_header.RpcResponseHeaderProto.FromString(_part(frame[4:], 0)[0])
+                if answer.status == rpc_header.RpcResponseHeaderProto.SUCCESS:
+                    self.answered[watched.methods.pop(answer.callId, "")] += 1
+                if answer.callId == watched.call_id:
                     self._when_lost()
                     self.lost.set()
                     return
@@ -91,9 +99,12 @@ class Relay:
 
 @dataclass
 class _Watched:
-    """The call on a connection whose answer is to be lost."""
+    """The calls of one connection."""
 
     call_id: int | None = None
+    """Of the one whose answer is to be lost."""
+    methods: dict[int, str] = field(default_factory=dict)
+    """What is not answered yet, by call id."""
 
 
 @contextmanager
@@ -139,10 +150,6 @@ def _request(body: bytes) -> tuple[int, str]:
     return call_id, header.methodName
 
 
-def _answered(body: bytes) -> int:
-    return rpc_header.RpcResponseHeaderProto.FromString(_part(body, 0)[0]).callId
-
-
 @dataclass
 class LossyCluster:
     """A cluster, and a configuration directory whose clients come through relays."""
@@ -152,11 +159,14 @@ class LossyCluster:
     relays: dict[str, Relay] = field(default_factory=dict)
 
     @classmethod
-    def over(cls, cluster: Any, conf: Path) -> LossyCluster:
+    def over(cls, cluster: Any, conf: Path, provider: str = PROVIDER) -> LossyCluster:
+        """`provider`: the class that its clients use, without its package."""
         made = cls(cluster, conf)
         shutil.copytree(cluster.conf_dir, conf)
         site = conf / "hdfs-site.xml"
         text = site.read_text()
+        assert PROVIDER in text
+        text = text.replace(PROVIDER, provider)
         for row in cluster.status():
             if row["role"] == "namenode":
                 relay = Relay(int(row["rpc"].rpartition(":")[2]))
