@@ -70,7 +70,7 @@ fuzz: $(READY)
 chaos: $(READY)
 	scripts/need /usr/share/zookeeper/bin/zkServer.sh zookeeper "chaos"
 	scripts/need ip iproute2 "chaos"
-	CHAOS=$(CHAOS) SEED=$(SEED) $(PYTEST) -n 0 -m chaos --log-cli-level=INFO tests/chaos
+	CHAOS=$(CHAOS) SEED=$(SEED) PLANT=$(PLANT) $(PYTEST) -n 0 -m chaos --log-cli-level=INFO tests/chaos
 
 interop: $(READY) $(HADOOP)/lib/.complete
 	scripts/need java default-jre-headless "Apache Hadoop"

@@ -28,6 +28,7 @@ SILENT_S = 40.0
 """A client that says nothing for so long is killed and replaced: hdfs-native waits for ever."""
 ACKNOWLEDGED = b'"outcome": "ok"'
 WORKER = Path(__file__).with_name("worker.py")
+PLANTED_DAEMON = Path(__file__).with_name("planted_daemon.py")
 VOLUME_BYTES = 1 << 20
 MOUNT = f'mount -t tmpfs -o size={VOLUME_BYTES} hdfsd "$0" && exec "$@"'
 SETTINGS = {
@@ -68,7 +69,8 @@ class Daemon:
 
 
 class ChaosSite(HaSite):
-    def __init__(self, root: Path, zookeeper_command: Sequence[str]) -> None:
+    def __init__(self, root: Path, zookeeper_command: Sequence[str], plant: str = "") -> None:
+        """`plant`: a bug of tests/sim/planted.py in all daemons."""
         super().__init__(
             root,
             zookeeper_command,
@@ -79,6 +81,7 @@ class ChaosSite(HaSite):
             settings=SETTINGS,
         )
         self.daemons: dict[str, Daemon] = {}
+        self._plant = plant
 
     def more_of_namenode(self, name: str) -> dict[str, str]:
         return {"dfs__namenode__resource__checked__volumes": str(self.volume_of(name))}
@@ -86,6 +89,11 @@ class ChaosSite(HaSite):
     def conf(self, name: str, **own: str) -> dict[str, str]:
         # Logs are read back by their time.
         return {**super().conf(name, **own), "TZ": "UTC"}
+
+    def hdfsd(self, *words: str) -> list[str]:
+        if not self._plant:
+            return super().hdfsd(*words)
+        return [sys.executable, str(PLANTED_DAEMON), self._plant, *words]
 
     def volume_of(self, name: str) -> Path:
         """A small file system; a NameNode that finds no room there is unhealthy."""

@@ -1,6 +1,7 @@
 """Everything at once: clients, a nemesis drawn by a seed, and a judge of what they were told.
 
     make chaos CHAOS=300 SEED=1        (pytest -m chaos; seconds, and what is drawn)
+    make chaos PLANT=answer_before_the_quorum    (a bug of tests/sim/planted.py: it must fail)
 
 Five writers and five readers of two kinds work against three NameNodes, three JournalNodes, three
 DataNodes and ZooKeeper while rounds of causes strike. After each round all is healed, and writes
@@ -27,6 +28,7 @@ from hands import Hands
 log = logging.getLogger(__name__)
 
 SECONDS = int(os.environ.get("CHAOS", "60"))
+PLANT = os.environ.get("PLANT", "")
 SEED = int(os.environ.get("SEED", "1"))
 TICK_S = 0.05
 SERVES_S = 600
@@ -134,7 +136,7 @@ def chaos(
     network_namespaces: None,
 ) -> Iterator[Chaos]:
     former = signal.signal(signal.SIGTERM, _end)
-    site = ChaosSite(tmp_path_factory.mktemp("chaos"), zookeeper_command)
+    site = ChaosSite(tmp_path_factory.mktemp("chaos"), zookeeper_command, PLANT)
     clients = Clients(site, SEED)
     hands = Hands(site)
     try:

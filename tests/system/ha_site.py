@@ -152,8 +152,7 @@ class HaSite:
             self.spawn_datanode(name)
         self.until_whole()
 
-    @staticmethod
-    def hdfsd(*words: str) -> list[str]:
+    def hdfsd(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "hdfsd.cli.main", *words]
 
     def spawn(self, machine: str, role: str) -> None:
