@@ -39,6 +39,7 @@ class Node:
     """What a NameNode has to do with images."""
 
     def __init__(self, world: World, name: str, state: HAState) -> None:
+        self.settings = SETTINGS
         self.name = name
         self.ports = ports = Ports(world, name)
         self.state = SimpleNamespace(ha_state=state, info=INFO)
@@ -69,7 +70,7 @@ class Node:
             http=self.ports.http_client,
             peers=[Address(other, 9870) for other in NAMES if other != self.name],
             storage=INFO.storage,
-            settings=SETTINGS,
+            settings=self.settings,
             applied_txid=self.applied_txid,
             image_txid=lambda: self.storage.newest_image_txid() or TxId(0),
             save=self.save,
@@ -199,5 +200,36 @@ def test_a_failover_leaves_everybody_with_images() -> None:
         assert new.bytes_in == new.answers[200] * len(IMAGE)
         assert old.saves in (5, 6)
         assert 11 <= standby.saves <= 12
+
+    play(story)
+
+
+def test_an_upload_that_broke_off_is_resumed_and_nothing_is_sent_twice() -> None:
+    """Fifty bytes a second, and a network that is cut in the middle for two minutes."""
+
+    async def story(day: Day) -> None:
+        active, _, second, observer = day.nodes
+        day.running[0].cancel()
+        second.settings = replace(SETTINGS, transfer_chunk_bytes=100, transfer_bandwidth=50)
+        day.running[1].cancel()
+        day.running.append(second.standby())
+        await asyncio.sleep(HOUR + 90)
+        (row,) = [row for row in second.checkpointer.receivers if row.peer.host == "nn1"]
+        assert row.sending_txid is not None
+        half = active.bytes_in
+        assert 0 < half < len(IMAGE)
+        hosts = active.ports.machine.host, second.ports.machine.host
+        day.world.fabric.partition(hosts[:1], hosts[1:])
+        await asyncio.sleep(120)
+        day.world.fabric.heal()
+        await asyncio.sleep(10 * 60)
+        assert row.outcome is Outcome.TAKEN
+        assert row.bytes_resumed > 0
+        assert active.bytes_in == len(IMAGE)
+        assert (active.answers[308], active.answers[200]) == (1, 1)
+        assert observer.bytes_in == len(IMAGE), "the other one was not delayed"
+        assert second.saves == 1, "and nothing was saved again"
+        image = active.storage.images()[0]
+        assert active.storage.read_image(image) == IMAGE
 
     play(story)
