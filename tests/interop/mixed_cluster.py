@@ -39,8 +39,9 @@ MANUAL = {
 }
 AUTOMATIC = {
     "dfs.ha.automatic-failover.enabled": "true",
-    "ha.zookeeper.session-timeout.ms": "6000",
-    "ha.health-monitor.rpc-timeout.ms": "4000",
+    "ha.zookeeper.session-timeout.ms": "10000",
+    "ha.health-monitor.rpc-timeout.ms": "8000",
+    "dfs.namenode.heartbeat.recheck-interval": "60000",
     "ha.health-monitor.connect-retry-interval.ms": "200",
     "ha.health-monitor.sleep-after-disconnect.ms": "200",
     "ha.failover-controller.graceful-fence.rpc-timeout.ms": "2000",
@@ -48,7 +49,7 @@ AUTOMATIC = {
     "dfs.client.failover.sleep.max.millis": "1000",
     "dfs.client.failover.max.attempts": "200",
 }
-"""Frozen processes are found in seconds, those that only have to wait for a core are not."""
+"""A frozen process is found in seconds; one that only has to wait for a core is left alone."""
 
 
 def wait_for(what: str, holds: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from hdfsd.base.ids import Address
 FAILOVERS = int(os.environ.get("MIXED_FAILOVERS", "6"))
 """Of each kind of journals. Three causes and two directions: six are all pairs."""
 KINDS = {"nn1": HDFSD, "nn2": HADOOP}
-PATIENCE_S = 120
+PATIENCE_S = 240
 FILES_BETWEEN = 20
 pytestmark = [
     pytest.mark.interop,
@@ -54,6 +54,18 @@ class Pair:
         )
         self.story: list[str] = []
 
+    def wait_for(self, what: str, holds: Callable[[], bool], *supervised: str) -> None:
+        """Starts NameNodes again that have ended meanwhile, as whoever lost its journal to the
+        other one must."""
+
+        def supervised_and_holds() -> bool:
+            for name in supervised:
+                if self.cluster.processes[name].poll() is not None:
+                    self.cluster.start("namenode", name, KINDS[name])
+            return holds()
+
+        wait_for(f"{what} after {self.story[-3:]}", supervised_and_holds, PATIENCE_S)
+
     def whole(self) -> tuple[str, str]:
         """(active, standby), once there are one of each."""
         found: dict[str, str] = {}
@@ -61,18 +73,11 @@ class Pair:
         def one_of_each() -> bool:
             found.clear()
             found.update(self._operator.states())
-            self._revive()
             return sorted(found.values()) == ["ACTIVE", "STANDBY"]
 
-        wait_for(f"an active and a standby after {self.story[-3:]}", one_of_each, PATIENCE_S)
+        self.wait_for("an active and a standby", one_of_each, *KINDS)
         active, standby = sorted(found, key=found.__getitem__)
         return active, standby
-
-    def _revive(self) -> None:
-        """A NameNode that lost its journal to the other has ended itself, as it must."""
-        for name, kind in KINDS.items():
-            if self.cluster.processes[name].poll() is not None:
-                self.cluster.start("namenode", name, kind)
 
     def asked(self, active: str, standby: str) -> None:
         """By Hadoop's tool for every second one, by ours for the others."""
@@ -80,14 +85,11 @@ class Pair:
         theirs = len(self.story) % 2 == 0
 
         def succeeds() -> bool:
-            return (
-                (self.cluster.shell.run(*words).out if theirs else self._ours(*words))
-                .rstrip()
-                .endswith("successful")
-            )
+            said = self.cluster.shell.run(*words).out if theirs else self._ours(*words)
+            return said.rstrip().endswith("successful")
 
         # The standby may not be in the election yet: then its controller refuses.
-        wait_for(f"failover to {standby}", succeeds, PATIENCE_S)
+        self.wait_for(f"failover to {standby}", succeeds, *KINDS)
 
     def _ours(self, *words: str) -> str:
         conf = str(self.cluster.site.conf)
@@ -110,10 +112,10 @@ class Pair:
             self.cluster.processes[active].send_signal(signal.SIGCONT)
 
     def _taken_over(self, standby: str) -> None:
-        wait_for(
-            f"{standby} takes over: {self.story[-1]}",
+        self.wait_for(
+            f"{standby} takes over",
             lambda: self._operator.states()[standby] == "ACTIVE",
-            PATIENCE_S,
+            standby,
         )
 
     def fail_over(self, number: int) -> None:
@@ -213,9 +215,9 @@ def test_to_and_fro(pair: Pair) -> None:
     try:
         with native_writer(cluster) as native:
             for number in range(FAILOVERS):
-                wait_for_writes(java, native)
+                wait_for_writes(pair, java, native)
                 pair.fail_over(number)
-            wait_for_writes(java, native)
+            wait_for_writes(pair, java, native)
         last = java.check()
     finally:
         java.close()
@@ -227,7 +229,7 @@ def test_to_and_fro(pair: Pair) -> None:
     assert_same_images(pair)
 
 
-def wait_for_writes(java: JavaWriter, native: Writer) -> None:
+def wait_for_writes(pair: Pair, java: JavaWriter, native: Writer) -> None:
     """Both write on; Java's client has let no error through."""
     files, acknowledged = java.written + FILES_BETWEEN, len(native.acknowledged) + 2
 
@@ -235,7 +237,7 @@ def wait_for_writes(java: JavaWriter, native: Writer) -> None:
         assert java.process.poll() is None, java.said()
         return java.written >= files and len(native.acknowledged) >= acknowledged
 
-    wait_for(f"files written: {native.failures[-3:]}", written, PATIENCE_S)
+    pair.wait_for(f"files written (failed: {native.failures[-2:]})", written, *KINDS)
 
 
 def seen_through_the_active(pair: Pair, native: Writer) -> str:
