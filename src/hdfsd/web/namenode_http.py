@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from hdfsd import __version__
 from hdfsd.base.settings import NameNodeSettings
+from hdfsd.base.stalls import Stalls
 from hdfsd.namenode.gate import HAState
 from hdfsd.namenode.lifecycle import Lifecycle
 from hdfsd.namenode.state import NameNodeState
@@ -19,6 +20,7 @@ from hdfsd.ports.disk import Disk
 from hdfsd.ports.http import HttpRequest, HttpResponse
 from hdfsd.web.checkpoint_pages import CheckpointPages
 from hdfsd.web.image_transfer import IMAGE_TRANSFER, ImageTransfer
+from hdfsd.web.loop_pages import LoopPages
 
 JSON = {"Content-Type": "application/json; charset=utf8"}
 TEXT = {"Content-Type": "text/plain;charset=utf-8"}
@@ -35,7 +37,10 @@ class NameNodeHttp:
         lifecycle: Lifecycle,
         disk: Disk,
         clock: Clock,
+        stalls: Stalls | None = None,
     ) -> None:
+        """`stalls` of the event loop, as they are added."""
+        self._stalls = stalls or Stalls()
         self._settings = settings
         self._state = state
         self._lifecycle = lifecycle
@@ -53,6 +58,7 @@ class NameNodeHttp:
         )
         self._registry = CollectorRegistry()
         self._registry.register(self._checkpoints)
+        self._registry.register(LoopPages(self._stalls))
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """The handler for all paths."""
@@ -86,6 +92,7 @@ class NameNodeHttp:
             self._system(),
             self._timeline(),
             self._checkpoints.bean(),
+            {"name": "hdfsd:service=NameNode,name=EventLoop", **self._stalls.as_json()},
         ]
 
     def _status(self) -> dict[str, Any]:
