@@ -20,7 +20,7 @@ from hdfsd.base.nameservices import NameNodeAddresses
 from hdfsd.base.settings import fencing_methods
 from hdfsd.failover.calls import Links
 from hdfsd.failover.forecast import UNKNOWN, NodeView, Timing, forecast
-from hdfsd.failover.namenode_page import STATUS_BEAN, bean, transitions
+from hdfsd.failover.namenode_page import STATUS_BEAN, TIMELINE_BEAN, bean
 from hdfsd.failover.policy import ServiceState
 from hdfsd.io.http import RealHttpClient
 from hdfsd.ports.clock import Clock
@@ -49,6 +49,8 @@ class Seen:
     """Of its last transition, as its /jmx says; 0 is unknown."""
     transitions: Sequence[str] = ()
     """Of the NameNode, each with its steps, last transaction and milliseconds."""
+    transition_records: Sequence[dict[str, Any]] = ()
+    """The same for programs."""
 
     def view(self) -> NodeView:
         election = self.controller.get("election", {})
@@ -68,6 +70,7 @@ class Seen:
             "trouble": self.trouble,
             "last_transition_wall_ms": self.since_wall_ms,
             "transitions": list(self.transitions),
+            "transition_records": list(self.transition_records),
             "controller": self.controller or {"error": self.controller_trouble},
         }
 
@@ -146,7 +149,9 @@ class Explainer:
         try:
             status = await bean(self._http, address, STATUS_BEAN, ask_ms=ASK_MS)
             seen.since_wall_ms = int(status.get("LastHATransitionTime") or 0)
-            seen.transitions = await transitions(self._http, address, ask_ms=ASK_MS)
+            found = await bean(self._http, address, TIMELINE_BEAN, ask_ms=ASK_MS)
+            seen.transitions = [str(line) for line in found.get("Timeline", ())]
+            seen.transition_records = list(found.get("Transitions", ()))
         except (HdfsdError, ValueError, TypeError):
             return  # A NameNode without pages: the rest is told all the same.
 

@@ -81,6 +81,8 @@ class Lifecycle:
         self._reader = make_journal() if make_journal is not None else None
         self._writer: Journal | None = None
         self._recovered_txid = TxId(0)
+        self._replayed: int | None = None
+        """Transactions that the transition under way has caught up with."""
         self._is_complete = False
         self._committer: Committer | None = None
         self.checkpointer: Checkpointer | None = None
@@ -201,6 +203,7 @@ class Lifecycle:
     async def _walk(self, source: HAState, wanted: HAState, path: Sequence[Step]) -> None:
         began_wall_ms = self._clock.wall_ms()
         records = []
+        self._replayed = None
         self._state.in_transition = True
         try:
             for step in path:
@@ -212,7 +215,12 @@ class Lifecycle:
             self._state.in_transition = False
         self._set_gates()
         record = TransitionRecord(
-            source, wanted, began_wall_ms, tuple(records), self._state.applied_txid
+            source,
+            wanted,
+            began_wall_ms,
+            tuple(records),
+            self._state.applied_txid,
+            self._replayed,
         )
         self.timeline.append(record)
         self.last_transition_wall_ms = began_wall_ms
@@ -243,7 +251,7 @@ class Lifecycle:
     async def _catch_up(self) -> None:
         if self._reader is None:
             return
-        await self._tailer().catch_up()
+        self._replayed = await self._tailer().catch_up()
         applied, last = self._state.applied_txid, self._recovered_txid
         if applied > last:
             raise HdfsdError(

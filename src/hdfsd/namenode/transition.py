@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from hdfsd.base.errors import ServiceFailed
 from hdfsd.namenode.gate import HAState
@@ -98,12 +99,32 @@ class TransitionRecord:
     """When it began, milliseconds since 1970."""
     steps: tuple[StepRecord, ...]
     last_txid: int
+    replayed_txns: int | None = None
+    """Of CATCH_UP: what was left to apply when it was asked to become active; None without."""
+
+    @property
+    def millis(self) -> int:
+        return sum(record.millis for record in self.steps)
 
     def describe(self) -> str:
-        """`standby → active in 12 ms at txid 4711: stop tailing 0, …`."""
+        """`standby → active in 12 ms at txid 4711, 3 replayed: stop tailing 0, …`."""
         parts = ", ".join(f"{r.step.name.lower()} {r.millis}" for r in self.steps)
-        total = sum(r.millis for r in self.steps)
+        replayed = "" if self.replayed_txns is None else f", {self.replayed_txns} replayed"
         return (
-            f"{self.source.value} → {self.target.value} in {total} ms"
-            f" at txid {self.last_txid}: {parts}"
+            f"{self.source.value} → {self.target.value} in {self.millis} ms"
+            f" at txid {self.last_txid}{replayed}: {parts}"
         )
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "from": self.source.value,
+            "to": self.target.value,
+            "began_wall_ms": self.wall_ms,
+            "millis": self.millis,
+            "last_txid": self.last_txid,
+            "replayed_txns": self.replayed_txns,
+            "steps": [
+                {"step": r.step.name.lower(), "millis": r.millis, "why": r.step.value}
+                for r in self.steps
+            ],
+        }

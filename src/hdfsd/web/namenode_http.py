@@ -148,6 +148,7 @@ class NameNodeHttp:
         return {
             "name": "hdfsd:service=NameNode,name=Failover",
             "Timeline": [record.describe() for record in self._lifecycle.timeline],
+            "Transitions": [record.as_json() for record in self._lifecycle.timeline],
             "Epoch": writer.epoch if writer is not None else 0,
             "Journals": [
                 {

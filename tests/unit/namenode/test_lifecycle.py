@@ -754,3 +754,20 @@ def test_what_a_former_life_left_open_is_closed_before_it_is_needed() -> None:
         assert "edits_0000000000000000001-0000000000000000002" in names(made)
 
     on_virtual_time(story)
+
+
+def test_the_timeline_says_how_much_was_replayed() -> None:
+    async def story(first: LivingNameNode, second: LivingNameNode) -> None:
+        await until(lambda: second.lifecycle.not_ready is None)
+        await first.lifecycle.become_active()
+        for number in range(5):
+            mkdirs(first, f"/{number}")
+        await durable(first)
+        await first.lifecycle.become_standby()
+        await second.lifecycle.become_active()
+        record = second.lifecycle.timeline[-1]
+        # Its start of a segment, five of them, its end.
+        assert (record.replayed_txns, record.last_txid) == (7, 8)
+        assert second.lifecycle.timeline[0].replayed_txns is None
+
+    pair(story, **{"dfs.ha.tail-edits.period": "500s"})

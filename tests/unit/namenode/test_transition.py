@@ -1,3 +1,6 @@
+import json
+from dataclasses import replace
+
 import pytest
 
 from hdfsd.base.errors import ServiceFailed
@@ -45,3 +48,13 @@ def test_a_record_tells_what_happened() -> None:
     assert record.describe() == (
         "standby → active in 12 ms at txid 4711: claim_epoch 5, catch_up 7"
     )
+    caught_up = replace(record, replayed_txns=17)
+    assert "at txid 4711, 17 replayed: claim_epoch 5" in caught_up.describe()
+    told = json.loads(json.dumps(caught_up.as_json()))
+    assert (told["from"], told["to"], told["millis"]) == ("standby", "active", 12)
+    assert (told["last_txid"], told["replayed_txns"]) == (4711, 17)
+    assert told["steps"][1] == {
+        "step": "catch_up",
+        "millis": 7,
+        "why": Step.CATCH_UP.value,
+    }

@@ -116,6 +116,7 @@ def test_what_the_beans_say_of_an_active() -> None:
         assert failover["Epoch"] == 1
         assert [journal["Journal"] for journal in failover["Journals"]] == ["jn1"]
         assert failover["Timeline"][-1].startswith("standby → active in ")
+        assert failover["Transitions"][-1]["to"] == "active"
         assert made.state.ha_state is HAState.ACTIVE
 
     play(story)
