@@ -20,6 +20,8 @@ from machines import Machines
 NAMESERVICE = "ns1"
 NAMENODE_PORT = 8020
 ZOOKEEPER_PORT = 2181
+COMMAND_S = 300
+"""How long a command may take on a machine that has no time."""
 SETTINGS = {
     "fs.defaultFS": f"hdfs://{NAMESERVICE}",
     "dfs.nameservices": NAMESERVICE,
@@ -185,7 +187,7 @@ class HaSite:
                     capture_output=True,
                     text=True,
                     check=False,
-                    timeout=60,
+                    timeout=COMMAND_S,
                     stdin=subprocess.DEVNULL,
                     env=environment,
                 )
@@ -196,7 +198,7 @@ class HaSite:
 
     @staticmethod
     def until(
-        what: str, holds: Callable[[], bool], why: Callable[[], str] = str, seconds: int = 120
+        what: str, holds: Callable[[], bool], why: Callable[[], str] = str, seconds: int = 300
     ) -> None:
         end = time.monotonic() + seconds
         while not holds():
@@ -210,13 +212,13 @@ class HaSite:
             capture_output=True,
             text=True,
             check=True,
-            timeout=60,
+            timeout=COMMAND_S,
             env={**os.environ, **self.conf("operator")},
         )
         told: dict[str, Any] = json.loads(done.stdout)
         return told
 
-    def until_whole(self, seconds: int = 120) -> str:
+    def until_whole(self, seconds: int = 300) -> str:
         """One active, and another that could take over; who the active is."""
         told: list[dict[str, Any]] = []
 

@@ -74,7 +74,7 @@ class Machines:
 
     def run_in(self, space: str, command: list[str]) -> None:
         subprocess.run(
-            ["ip", "netns", "exec", space, *command], check=True, capture_output=True, timeout=30
+            ["ip", "netns", "exec", space, *command], check=True, capture_output=True, timeout=120
         )
 
     def on(self, name: str | None, command: list[str]) -> list[str]:
@@ -151,4 +151,4 @@ def _sweep() -> None:
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=30)
+    subprocess.run(["ip", *words], check=True, capture_output=True, timeout=120)
