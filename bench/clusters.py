@@ -17,6 +17,7 @@ import hadoop
 from hdfs_native import Client
 
 from hdfsd.base.ids import Address
+from hdfsd.minicluster.faults import ProcessFaults
 from hdfsd.minicluster.processes import pss_kib
 from hdfsd.minicluster.record import Record
 from hdfsd.wire.messages import acl, client_namenode
@@ -92,9 +93,25 @@ class Cluster(ABC):
         """The other NameNode."""
         return next(found for found in self.namenodes if found != address)
 
+    @abstractmethod
+    def kill_machine(self, address: Address) -> None:
+        """kill -9 of a NameNode and its controller at once; nobody starts them again."""
+
+    @abstractmethod
+    def revive_machine(self, address: Address) -> None:
+        """Starts both again."""
+
+    def signal(self, address: Address, number: signal.Signals) -> None:
+        """To a NameNode: SIGSTOP freezes it, SIGCONT thaws it."""
+        os.kill(self.namenode_pid(address), number)
+
+    def thaw(self, address: Address) -> None:
+        """Heals SIGSTOP: a NameNode that was overtaken meanwhile follows, or is started again."""
+        self.signal(address, signal.SIGCONT)
+
     def kill(self, address: Address) -> None:
         """kill -9 of a NameNode."""
-        os.kill(self.namenode_pid(address), signal.SIGKILL)
+        self.signal(address, signal.SIGKILL)
 
     def pss_mib(self) -> float:
         """Memory of all processes, shared pages divided among those that share them."""
@@ -171,6 +188,22 @@ class HdfsdCluster(Cluster):
     def revive(self, address: Address) -> None:
         """Its launcher does it."""
 
+    def kill_machine(self, address: Address) -> None:
+        faults = ProcessFaults(str(self.directory / "cluster"))
+        names = self._on_machine(address)
+        for name in names:
+            faults.hold(name)
+        for name in names:
+            faults.kill(name)
+
+    def revive_machine(self, address: Address) -> None:
+        faults = ProcessFaults(str(self.directory / "cluster"))
+        for name in self._on_machine(address):
+            faults.release(name)
+
+    def _on_machine(self, address: Address) -> tuple[str, str]:
+        return self._ids[address].replace("nn", "zkfc"), self._ids[address]
+
     def fail_over(self, old: Address, new: Address) -> None:
         words = ("haadmin", "--config", str(self.conf))
         self._hdfsd(*words, "-failover", self._ids[old], self._ids[new])
@@ -242,8 +275,30 @@ class HadoopCluster(Cluster):
         super().kill(address)
         self._hadoop.daemons[self._ids[address]].process.wait(10)
 
+    def thaw(self, address: Address) -> None:
+        super().thaw(address)
+        process = self._hadoop.daemons[self._ids[address]].process
+        end = monotonic() + WRITABLE_S
+        while asyncio.run(ha_state(address)) != "standby":
+            if process.poll() is not None:
+                self.revive(address)
+                return
+            if monotonic() > end:
+                raise TimeoutError(f"{address} neither follows nor ends")
+            sleep(POLL_S)
+
     def revive(self, address: Address) -> None:
         self._cluster.start_namenode(self._ids[address])
+
+    def kill_machine(self, address: Address) -> None:
+        name = self._ids[address]
+        for daemon in (f"zkfc-{name}", name):
+            self._hadoop.daemons[daemon].kill()
+
+    def revive_machine(self, address: Address) -> None:
+        name = self._ids[address]
+        self._cluster.start_namenode(name)
+        self._cluster.start_zkfc(name)
 
     def fail_over(self, old: Address, new: Address) -> None:
         arguments = ("-failover", self._ids[old], self._ids[new])

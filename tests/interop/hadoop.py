@@ -313,7 +313,12 @@ class HadoopCluster:
     def start_zookeeper(self) -> None:
         data = self.root / "data/zk"
         data.mkdir(parents=True, exist_ok=True)
-        self.hadoop.start("zk", self.conf, ZOOKEEPER, str(self.zookeeper_port), str(data))
+        # Its web server would take port 8080, which the next cluster's wants too: both would end.
+        site = data / "zoo.cfg"
+        site.write_text(
+            f"dataDir={data}\nclientPort={self.zookeeper_port}\nadmin.enableServer=false\n"
+        )
+        self.hadoop.start("zk", self.conf, ZOOKEEPER, str(site))
         wait_for_port(self.zookeeper_port)
 
     def start_journalnode(self, index: int) -> None:
