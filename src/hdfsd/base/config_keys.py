@@ -161,6 +161,7 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "dfs.namenode.resource.du.reserved": "104857600",
         "dfs.namenode.resource.checked.volumes.minimum": "1",
         "dfs.namenode.state.context.enabled": "false",
+        "dfs.namenode.observer.enabled": "false",
         "dfs.namenode.enable.retrycache": "true",
         "dfs.namenode.retrycache.expirytime.millis": "600000",
         "dfs.namenode.retrycache.heap.percent": "0.03f",

@@ -342,6 +342,8 @@ class NameNodeSettings:
     allow_stale_reads: bool
     state_context: bool
     """State ids go with every answer, for reads from observers."""
+    observer: bool
+    """It starts as an observer; counts with HA only."""
     active_in_safemode: bool
     """False: refuses to become active while in safe mode."""
     checkpoint: CheckpointSettings
@@ -402,6 +404,7 @@ class NameNodeSettings:
             automatic_failover=conf.get_bool("dfs.ha.automatic-failover.enabled"),
             allow_stale_reads=conf.get_bool("dfs.ha.allow.stale.reads"),
             state_context=conf.get_bool("dfs.namenode.state.context.enabled"),
+            observer=conf.get_bool("dfs.namenode.observer.enabled"),
             active_in_safemode=not conf.get_bool("dfs.ha.nn.not-become-active-in-safemode"),
             checkpoint=CheckpointSettings.from_configuration(conf),
             tail=TailSettings.from_configuration(conf),

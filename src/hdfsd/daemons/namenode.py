@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hdfsd.base.errors import ConfigError
 from hdfsd.base.settings import NameNodeSettings
@@ -55,6 +56,9 @@ def name_node(
 
 
 YOUNG_OBJECTS_MAX = 10_000
+OBSERVER = "-observer"
+START_OPTIONS = frozenset({"-regular", OBSERVER})
+"""How Hadoop's NameNode can be told to start; the others of its options are work to be done."""
 
 
 def _keep_for_good() -> None:
@@ -95,12 +99,29 @@ def watch_loop(settings: NameNodeSettings, stalls: Stalls) -> LoopWatch:
     return LoopWatch(on_stall, on_beat=giver.beat, on_end=giver.close)
 
 
+def as_started(settings: NameNodeSettings, option: str) -> NameNodeSettings:
+    """What a start option of Hadoop's changes. Raises ConfigError."""
+    if option != OBSERVER:
+        return settings
+    if not settings.ha:
+        # Hadoop's starts as an active then, and says nothing.
+        raise ConfigError(
+            "namenode -observer: there is no active NameNode to follow without"
+            " dfs.ha.namenodes.<nameservice>: configure HA, or leave the option out"
+        )
+    return replace(settings, observer=True)
+
+
 def main(arguments: Sequence[str]) -> int:
-    """`hdfsd namenode [-format … | -bootstrapStandby … | -initializeSharedEdits … | ]`."""
+    """`hdfsd namenode [-format … | -bootstrapStandby … | -initializeSharedEdits … | START | ]`."""
     conf, rest = configuration_of(arguments)
     settings = NameNodeSettings.from_configuration(conf, is_local_host)
     user = current_user()
-    if rest:
+    if rest and rest[0].lower() in START_OPTIONS:
+        if rest[1:]:
+            raise ConfigError(f"namenode {rest[0]} takes nothing more, not {' '.join(rest[1:])!r}")
+        settings = as_started(settings, rest[0].lower())
+    elif rest:
         work = formatting.COMMANDS.get(rest[0])
         if work is None:
             raise ConfigError(f"namenode takes no argument {rest[0]!r}")

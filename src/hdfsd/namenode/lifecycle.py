@@ -120,7 +120,7 @@ class Lifecycle:
         self._set_gates()
 
     async def start(self) -> None:
-        """From INITIALIZING to standby, or without HA to active.
+        """From INITIALIZING to standby and observer, as set, or without HA to active.
 
         Safe mode begins to count blocks when the namespace is as complete as the journal: at once
         without HA, else when the journal has been read to its end for the first time.
@@ -130,8 +130,10 @@ class Lifecycle:
         if self._make_journal is None:
             self._caught_up()
             await self._change(HAState.ACTIVE)
-        else:
-            await self._change(HAState.STANDBY)
+            return
+        await self._change(HAState.STANDBY)
+        if self._settings.observer:
+            await self._change(HAState.OBSERVER)
 
     async def run(self) -> None:
         """Until cancelled. Raises what ended a background task or a transition."""

@@ -88,6 +88,27 @@ def test_words_that_are_no_command(tmp_path: Path) -> None:
         run(tmp_path, "-format", "-quickly")
 
 
+def test_start_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[NameNodeSettings] = []
+
+    async def keep(chosen: NameNodeSettings, world: World, user: str) -> None:
+        started.append(chosen)
+
+    monkeypatch.setattr(namenode, "serve", keep)
+    monkeypatch.setattr(namenode, "run_daemon", lambda life: asyncio.run(life()) or 0)
+    for words in ((), ("-regular",), ("-REGULAR",)):
+        assert run(tmp_path, *words) == 0
+        assert not started.pop().observer
+    with pytest.raises(ConfigError, match="no active NameNode to follow"):
+        run(tmp_path, "-observer")
+    with pytest.raises(ConfigError, match="takes nothing more, not '-force'"):
+        run(tmp_path, "-observer", "-force")
+    assert not started
+    with_ha = settings(ha=True)
+    assert not with_ha.observer
+    assert namenode.as_started(with_ha, "-observer").observer
+
+
 def test_format_then_a_life_then_another(tmp_path: Path) -> None:
     assert run(tmp_path, "-format", "-nonInteractive") == 0
     assert run(tmp_path, "-format", "-nonInteractive") == 1

@@ -771,3 +771,12 @@ def test_the_timeline_says_how_much_was_replayed() -> None:
         assert second.lifecycle.timeline[0].replayed_txns is None
 
     pair(story, **{"dfs.ha.tail-edits.period": "500s"})
+
+
+@pytest.mark.parametrize(("ha", "state"), [(True, HAState.OBSERVER), (False, HAState.ACTIVE)])
+def test_it_starts_as_an_observer_where_it_is_set(ha: bool, state: HAState) -> None:
+    async def story(made: LivingNameNode) -> None:
+        await made.lifecycle.start()
+        assert made.state.ha_state is state
+
+    on_virtual_time(story, ha=ha, **{"dfs.namenode.observer.enabled": "true"})
