@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 import ssl
 from pathlib import Path
 
 from hdfsd.base.errors import ConfigError
 from hdfsd.base.settings import FailoverSettings, ZooKeeperTls
-from hdfsd.failover.acl import parse_acl, parse_auth
+from hdfsd.failover.acl import AUTH_KEY, parse_acl, parse_auth
+from hdfsd.io.credentials import resolved, secret
 from hdfsd.io.file_lock import FileLockCoordination
 from hdfsd.io.tls_stores import client_context
 from hdfsd.io.zookeeper import ZooKeeperCoordination
 from hdfsd.ports.coordination import Coordination
+
+STORE = "hadoop.zk.ssl"
 
 
 def coordination_of(settings: FailoverSettings) -> tuple[Coordination, str]:
@@ -25,10 +29,10 @@ def coordination_of(settings: FailoverSettings) -> tuple[Coordination, str]:
             zookeeper.quorum,
             directory,
             session_timeout_ms=zookeeper.session_timeout_ms,
-            acl=parse_acl(_resolved(zookeeper.acl)),
-            auth=parse_auth(_resolved(zookeeper.auth)),
+            acl=parse_acl(resolved(zookeeper.acl)),
+            auth=parse_auth(resolved(_secret(settings, AUTH_KEY, zookeeper.auth))),
             retries_max=zookeeper.retries_max,
-            tls=None if zookeeper.tls is None else _context(zookeeper.tls),
+            tls=None if zookeeper.tls is None else _context(settings, zookeeper.tls),
         )
         return lock, directory
     if settings.lock_dir is not None:
@@ -40,23 +44,20 @@ def coordination_of(settings: FailoverSettings) -> tuple[Coordination, str]:
     )
 
 
-def _context(tls: ZooKeeperTls) -> ssl.SSLContext:
+def _context(settings: FailoverSettings, tls: ZooKeeperTls) -> ssl.SSLContext:
+    """Passwords may be in a credential provider as well, where Hadoop takes them in clear text."""
     return client_context(
         truststore=tls.truststore,
-        truststore_password=tls.truststore_password,
+        truststore_password=_secret(
+            settings, f"{STORE}.truststore.password", tls.truststore_password
+        ),
         keystore=tls.keystore,
-        keystore_password=tls.keystore_password,
+        keystore_password=_secret(settings, f"{STORE}.keystore.password", tls.keystore_password),
     )
 
 
-def _resolved(text: str) -> str:
-    """The value, or the content of the file that `@file` names (ZKUtil.resolveConfIndirection)."""
-    if not text.startswith("@"):
-        return text
-    try:
-        return Path(text[1:]).read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{text}: {error}") from error
+def _secret(settings: FailoverSettings, key: str, clear_text: str) -> str:
+    return secret(key, clear_text, settings.environment, os.environ)
 
 
 def host_name(host: str) -> str:
