@@ -32,6 +32,7 @@ from histories import (
 NAMES_MAX = 8
 SIZES = (100, 100, 700, 5_000, 65_536, 90_000)
 PAUSE_S_MAX = 0.08
+UNKNOWN_PAUSE_S = 0.5
 APPENDS_MAX = 4
 READABLE_S = 120
 """How long the last reader tries to read a file."""
@@ -78,6 +79,9 @@ class Worker:
         outcome, answer = _told(ask)
         namenode = self.client.namenode_of(kind)
         self.notes.note(ended_line(number, time.time(), outcome, answer, namenode))
+        if outcome is Outcome.UNKNOWN:
+            # Such as safe mode: each try costs a name.
+            time.sleep(UNKNOWN_PAUSE_S)
         return outcome, answer
 
     def run(self, step: Callable[[], None]) -> None:
