@@ -327,3 +327,22 @@ def ensure(invariant: str, holds: bool, *details: object) -> None:
     """Raises InvariantBroken, naming the invariant of docs/invariants.md, unless it holds."""
     if not holds:
         raise InvariantBroken(f"{invariant}: {'; '.join(map(str, details))}")
+
+
+def cause_of(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error to tell of a group: a broken promise, else the first of ours.
+
+    The group itself when something in it is no error of ours: that is a fault of the program, and
+    everything about it is wanted.
+    """
+    found: list[BaseException] = []
+    groups: list[BaseException] = [failures]
+    while groups:
+        error = groups.pop(0)
+        if isinstance(error, BaseExceptionGroup):
+            groups[:0] = error.exceptions
+        else:
+            found.append(error)
+    if not all(isinstance(error, HdfsdError) for error in found):
+        return failures
+    return next((error for error in found if isinstance(error, InvariantBroken)), found[0])

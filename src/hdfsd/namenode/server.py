@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 
+from hdfsd.base.errors import cause_of
 from hdfsd.base.ids import Address, NamespaceInfo
 from hdfsd.base.settings import NameNodeSettings
 from hdfsd.blocks.manager import BlockManager
@@ -174,10 +175,15 @@ class NameNodeServer:
     async def run(self) -> None:
         """Serves until cancelled; raises what ended a background task, a transition, a server."""
         assert self._lifecycle is not None
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._lifecycle.run())
-            for server in self._servers:
-                group.create_task(server.run())
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._lifecycle.run())
+                for server in self._servers:
+                    group.create_task(server.run())
+        except BaseExceptionGroup as failures:
+            # A lost quorum is one line of a log, not the traceback of a group.
+            cause = cause_of(failures)
+            raise cause from cause.__cause__
 
     async def shutdown(self) -> None:
         for server in self._servers:

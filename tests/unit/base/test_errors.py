@@ -14,6 +14,7 @@ from hdfsd.base.errors import (
     OutcomeUnknown,
     RemoteFault,
     StandbyError,
+    cause_of,
     ensure,
 )
 
@@ -50,3 +51,12 @@ def test_ensure() -> None:
     ensure("P1", True, "never seen")
     with pytest.raises(InvariantBroken, match=r"^P1: one; 2$"):
         ensure("P1", False, "one", 2)
+
+
+def test_the_one_error_to_tell_of_a_group() -> None:
+    lost, broken, bug = HdfsdError("lost"), InvariantBroken("P4"), KeyError("x")
+    assert cause_of(ExceptionGroup("g", [lost])) is lost
+    assert cause_of(ExceptionGroup("g", [ExceptionGroup("h", [lost]), HdfsdError("later")])) is lost
+    assert cause_of(ExceptionGroup("g", [lost, ExceptionGroup("h", [broken])])) is broken
+    group = ExceptionGroup("g", [broken, ExceptionGroup("h", [bug])])
+    assert cause_of(group) is group

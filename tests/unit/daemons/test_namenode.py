@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from small_namenode import KEYS, settings
 
-from hdfsd.base.errors import ConfigError, StorageError
+from hdfsd.base.errors import ConfigError, QuorumLost, StorageError
 from hdfsd.base.settings import NameNodeSettings
 from hdfsd.daemons import namenode
 from hdfsd.daemons.namenode import name_node, serve
@@ -165,3 +165,16 @@ def test_serve_ends_when_it_is_cancelled(tmp_path: Path) -> None:
         assert not (tmp_path / "name/in_use.lock").exists()
 
     asyncio.run(story())
+
+
+def test_what_ends_it_is_told_as_one_error(tmp_path: Path) -> None:
+    run(tmp_path, "-format", "-nonInteractive")
+    lost = QuorumLost("sendEdits", {"jn1": "gone"})
+
+    async def story(daemon: NameNodeServer, client: RpcClient) -> None:
+        daemon.lifecycle._tasks.fail(lost)
+        with pytest.raises(QuorumLost) as caught:
+            await daemon.run()
+        assert caught.value is lost
+
+    life(tmp_path, story)
