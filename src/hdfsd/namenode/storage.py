@@ -243,10 +243,10 @@ class NameStorage:
         self.being_written[txid] = ""
         try:
             written = await writer.write(partial, chunks)
+            await before_publishing()
+            await self._publish(txid, written)
         finally:
             del self.being_written[txid]
-        await before_publishing()
-        await self._publish(txid, written)
         return self._must_have(txid)
 
     async def receive_image(
@@ -268,10 +268,9 @@ class NameStorage:
         self.being_written[txid] = peer
         try:
             incoming = await self._incoming(Announced(txid, size, md5_hex), offset)
-            written = await self._take(incoming, body)
+            await self._publish(txid, await self._take(incoming, body))
         finally:
             del self.being_written[txid]
-        await self._publish(txid, written)
         return self._must_have(txid)
 
     async def _take(self, incoming: IncomingImage, body: AsyncIterator[bytes]) -> WrittenFile:

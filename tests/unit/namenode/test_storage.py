@@ -261,6 +261,48 @@ def test_an_image_is_not_written_twice_at_once(tmp_path: pathlib.Path) -> None:
     assert made.read_image(made.images()[0]) == DIGITS
 
 
+class SlowToRename(RealDisk):
+    """Its renames wait for `gate`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.renaming = asyncio.Event(), asyncio.Event()
+
+    async def rename(self, source: str, target: str) -> None:
+        self.renaming.set()
+        await self.gate.wait()
+        await super().rename(source, target)
+
+
+@pytest.mark.parametrize("saves", [False, True])
+def test_an_image_is_being_written_until_it_has_its_name(
+    tmp_path: pathlib.Path, saves: bool
+) -> None:
+    """A second one of the same name would take the first one's file away."""
+
+    async def story() -> None:
+        disk = SlowToRename()
+        made = NameStorage(disk=disk, image_dirs=[str(tmp_path / "d0")], edits_dirs=[])
+        if saves:
+            first = made.save_image(
+                TxId(3), lambda: iter([DIGITS]), InlineWriter(), before_publishing=at_once
+            )
+        else:
+            first = made.receive_image(TxId(3), body(DIGITS), size=10, md5_hex=DIGITS_MD5)
+        running = asyncio.ensure_future(first)
+        await disk.renaming.wait()
+        assert TxId(3) in made.being_written
+        with pytest.raises(StorageError, match="being written already"):
+            await made.receive_image(TxId(3), body(DIGITS), size=10, md5_hex=DIGITS_MD5)
+        disk.gate.set()
+        image = await running
+        assert made.read_image(image) == DIGITS
+        assert made.being_written == {}
+
+    formatted(tmp_path, 1)
+    asyncio.run(story())
+
+
 def test_purge_keeps_two_images_and_the_edits_they_need(tmp_path: pathlib.Path) -> None:
     made = formatted(tmp_path, 1)
     current = tmp_path / "d0/current"
