@@ -7,6 +7,7 @@ from hdfsd.base.ids import Block, GenStamp, NamespaceInfo
 from hdfsd.blocks.manager import BlockManager
 from hdfsd.namenode.desk import Desk, block_of
 from hdfsd.namenode.peer_service import HEARTBEAT_STATES
+from hdfsd.namenode.turns import Busy
 from hdfsd.namespace import mutate
 from hdfsd.ports.clock import Clock
 from hdfsd.rpc.server import Call
@@ -28,12 +29,8 @@ class DatanodeDesk:
         return HEARTBEAT_STATES[self._desk.state.ha_state]
 
     @property
-    def in_transition(self) -> bool:
-        return self._desk.state.in_transition
-
-    @property
-    def is_serving(self) -> bool:
-        return self._desk.state.is_serving
+    def busy(self) -> Busy:
+        return self._desk.state
 
     @property
     def blocks(self) -> BlockManager:

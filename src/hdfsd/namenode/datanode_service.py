@@ -13,7 +13,7 @@ from hdfsd.base.ids import NamespaceInfo
 from hdfsd.blocks.manager import BlockManager
 from hdfsd.namenode.gate import HAState
 from hdfsd.namenode.peer_service import namespace_info
-from hdfsd.namenode.turns import at_leisure
+from hdfsd.namenode.turns import Busy, at_leisure
 from hdfsd.ports.clock import Clock
 from hdfsd.rpc.coverage import partial
 from hdfsd.rpc.server import Call
@@ -32,10 +32,7 @@ class DatanodeServiceState(Protocol):
     def ha_state(self) -> hdfs_server.NNHAStatusHeartbeatProto.State: ...
 
     @property
-    def in_transition(self) -> bool: ...
-
-    @property
-    def is_serving(self) -> bool: ...
+    def busy(self) -> Busy: ...
 
     @property
     def blocks(self) -> BlockManager: ...
@@ -105,7 +102,7 @@ class DatanodeService:
         steps = self._state.blocks.report_steps(
             request, self._state.clock.now_ms(), self._state.clock.wall_ms()
         )
-        return datanode.BlockReportResponseProto(cmd=await at_leisure(steps, self._state))
+        return datanode.BlockReportResponseProto(cmd=await at_leisure(steps, self._state.busy))
 
     @partial("cached blocks are not tracked: the report is accepted and ignored")
     def cache_report(

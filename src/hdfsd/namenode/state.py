@@ -65,6 +65,7 @@ class NameNodeState:
         )
         self.ha_state = HAState.INITIALIZING
         self.in_transition = False
+        self.long_works = 0
         self.log: Log | None = None
         """Set while active."""
 

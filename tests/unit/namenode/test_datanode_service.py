@@ -37,7 +37,7 @@ class State:
     def __init__(self):
         self.namespace_info = INFO
         self.ha_state = Status.STANDBY
-        self.in_transition = self.is_serving = False
+        self.busy = SimpleNamespace(in_transition=False, is_serving=False, long_works=0)
         self.blocks = BlockManager(BlockSettings(), FixedDice(1), INFO)
         self.blocks.loaded(0)
         self.clock = SimpleNamespace(now_ms=lambda: 1_000, wall_ms=lambda: 1_700_000_000_000)
@@ -193,11 +193,11 @@ def test_a_full_report_waits_while_a_transition_is_under_way(state, service):
     request = long_report(state, service)
 
     async def scene():
-        state.in_transition = True
+        state.busy.in_transition = True
         report = asyncio.ensure_future(service.block_report(request, CALL))
         await asyncio.sleep(0.05)
         assert state.blocks.blocks.safe_count == STEP_REPLICAS
-        state.in_transition = False
+        state.busy.in_transition = False
         await report
 
     asyncio.run(scene())

@@ -1,4 +1,4 @@
-"""Long work makes way: for calls as long as it worked, and for a transition until it is over."""
+"""Long work makes way: half of the time for calls, and for a transition until it is over."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Callable, Coroutine, Generator
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
+from hdfsd.base.errors import IOFault
 from hdfsd.namenode.turns import at_leisure
 from hdfsd.sim.world import World
 
-STEPS = 6
+STEPS, STEP_S = 20, 0.008
 
 
 def play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -18,7 +21,7 @@ def play(story: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 
 def busy(*, serving: bool = False) -> SimpleNamespace:
-    return SimpleNamespace(in_transition=False, is_serving=serving)
+    return SimpleNamespace(in_transition=False, is_serving=serving, long_works=0)
 
 
 def counted(done: list[int]) -> Generator[None, None, str]:
@@ -58,26 +61,41 @@ def test_others_have_a_turn_between_two_steps() -> None:
     play(story)
 
 
-def test_it_rests_as_long_as_it_worked_while_calls_are_served() -> None:
-    """A step takes its time of the loop's clock, which only this step moves."""
-    rests: list[tuple[bool, float]] = []
+@pytest.mark.parametrize(("serving", "works"), [(True, 1), (True, 3), (False, 3)])
+def test_half_of_the_time_is_left_to_calls(serving: bool, works: int) -> None:
+    """A step takes its time of the loop's clock, which only the steps move."""
 
-    async def story(serving: bool) -> None:
+    async def story() -> None:
         loop = asyncio.get_running_loop()
-        ended: list[float] = []
+        state = busy(serving=serving)
 
         def work() -> Generator[None, None, None]:
             for _ in range(STEPS):
-                if ended:
-                    rests.append((serving, loop.time() - ended[-1]))
-                loop._now_s += 0.008  # type: ignore[attr-defined]
-                ended.append(loop.time())
+                loop._now_s += STEP_S  # type: ignore[attr-defined]
                 yield
 
-        await at_leisure(work(), busy(serving=serving))
+        began_s = loop.time()
+        await asyncio.gather(*(at_leisure(work(), state) for _ in range(works)))
+        took_s, worked_s = loop.time() - began_s, works * STEPS * STEP_S
+        if serving:
+            assert 1.7 * worked_s < took_s < 2.7 * worked_s
+        else:
+            assert took_s < 1.1 * worked_s
+        assert state.long_works == 0
 
-    for serving in (True, False):
-        play(lambda serving=serving: story(serving))  # type: ignore[misc]
-    assert all(rest >= 0.0079 for serving, rest in rests if serving)
-    assert all(rest < 0.001 for serving, rest in rests if not serving)
-    assert len(rests) == 2 * (STEPS - 1)
+    play(story)
+
+
+def test_work_that_fails_is_work_no_more() -> None:
+    async def story() -> None:
+        state = busy()
+
+        def work() -> Generator[None, None, None]:
+            yield
+            raise IOFault("no luck")
+
+        with pytest.raises(IOFault):
+            await at_leisure(work(), state)
+        assert state.long_works == 0
+
+    play(story)
