@@ -54,6 +54,9 @@ class Laden:
         self.cluster.active()
         self._directory = str(self.cluster.directory / "cluster")
         self._faults = ProcessFaults(self._directory)
+        self.log = self.cluster.directory / "stand-ins.log"
+        self._reports = 0
+        """That the stand-ins must have been thanked for."""
 
     def fill(self, count: int, open_count: int) -> None:
         """An image with so many files takes the place of the NameNodes' own."""
@@ -72,21 +75,25 @@ class Laden:
         write_image(directories, txid, count, open_count)
         for name in reversed(names):
             self._faults.release(name)
+        self._reports = 2 * STAND_INS
 
     def wait_ready(self) -> None:
-        """Until one is active, one standby, and both have left safe mode."""
+        """Until one is active, one standby, both have left safe mode and all reports."""
         end = monotonic() + READY_S
         while True:
             try:
                 self.cluster.active()
                 modes = [asyncio.run(in_safe_mode(node)) for node in self.cluster.namenodes]
-                if not any(modes):
+                if not any(modes) and self._reported() >= self._reports:
                     return
             except (OSError, TimeoutError, Refused):
                 modes = []
             if monotonic() > end:
                 raise TimeoutError(f"not ready after {READY_S:.0f} s: safe mode {modes}")
             sleep(POLL_S)
+
+    def _reported(self) -> int:
+        return self.log.read_text().count("full report to") if self.log.exists() else 0
 
     def kill(self) -> float:
         """Seconds without an acknowledged write. Only then the killed one is started again: it
@@ -98,6 +105,7 @@ class Laden:
             return self._outage(active, lambda: self.cluster.kill(active))
         finally:
             self._faults.release(name)
+            self._reports += STAND_INS if self._reports else 0
 
     def fail_over(self) -> float:
         """The same, when an operator asks."""
@@ -154,8 +162,7 @@ async def in_safe_mode(address: Address) -> bool:
 def stand_ins(laden: Laden, count: int) -> Iterator[None]:
     """They heartbeat and report while this lasts."""
     addresses = map(str, laden.cluster.namenodes)
-    log = laden.cluster.directory / "stand-ins.log"
-    with log.open("wb") as target:
+    with laden.log.open("wb") as target:
         process = subprocess.Popen(
             [sys.executable, str(STAND_IN), str(count), str(STAND_INS), *addresses],
             stdout=target,

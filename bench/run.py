@@ -1,6 +1,7 @@
 """Adapter. `make bench`: Hadoop and hdfsd in turns, the same client programs, ratios.
 
     PYTHONPATH=tests/interop python bench/run.py [--quick] [--rounds N] [--only hdfsd|Hadoop]
+        [--rows KEY,...]
 
 The full run writes docs/BENCHMARKS.md; `--quick` only prints.
 """
@@ -18,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -54,6 +55,8 @@ class Mode:
     """Per round; there and back again."""
     files: int
     """Of the NameNode with very many; 0: it is left out."""
+    rows: frozenset[str] = frozenset()
+    """The only ones to measure, beside the start; empty: all."""
 
 
 FULL = Mode(rounds=3, warmup_s=2.0, seconds=4.0, small_s=6.0, failovers=2, files=1_000_000)
@@ -87,6 +90,8 @@ class Round:
         self._row("failover", self._fail_over)
 
     def _row(self, key: str, measure: Callable[[], None]) -> bool:
+        if self._mode.rows and key not in self._mode.rows | {"start"}:
+            return True
         try:
             measure()
         except (OSError, RuntimeError, TimeoutError, AssertionError) as error:
@@ -238,9 +243,12 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="one short round, nothing written")
     parser.add_argument("--rounds", type=int)
     parser.add_argument("--only", choices=("Hadoop", "hdfsd"))
+    parser.add_argument("--rows", help="these alone, as in rows.py: kill,failover; nothing written")
     parser.add_argument("--output", type=Path, default=None, help=f"default: {OUTPUT.name}")
     options = parser.parse_args()
     mode = QUICK if options.quick else FULL
+    if options.rows:
+        mode = replace(mode, files=0, rows=frozenset(options.rows.split(",")))
     theirs, ours = Figures(), Figures()
     began = monotonic()
     for number in range(options.rounds or mode.rounds):
@@ -258,7 +266,7 @@ def main() -> int:
     not_reached = missed(theirs, ours)
     if not_reached and options.only is None:
         print(f"\nNot reached: {'; '.join(not_reached)}.")
-    output = options.output or (None if options.quick or options.only else OUTPUT)
+    output = options.output or (None if options.quick or options.only or options.rows else OUTPUT)
     if output is not None:
         output.write_text(page(facts(), theirs, ours))
         print(f"\nWritten: {output}")

@@ -19,6 +19,7 @@ from hdfsd.datanode.actor import Actor, ActorSettings
 from hdfsd.datanode.dataset import StorageUsage
 from hdfsd.datanode.registration import Ports
 from hdfsd.datanode.replica import Replica, ReplicaState
+from hdfsd.io.logs import set_up_logging
 from hdfsd.io.site import current_user
 from hdfsd.rpc.client import RpcClient
 from hdfsd.wire.messages import datanode
@@ -133,6 +134,7 @@ async def serve(count: int, nodes: int, addresses: Sequence[Address]) -> None:
 
 
 def main() -> int:
+    set_up_logging()
     count, nodes, *places = sys.argv[1:]
     addresses = [Address.parse(place) for place in places]
     return run_daemon(lambda: serve(int(count), int(nodes), addresses))
