@@ -17,7 +17,7 @@ from typing import Any
 from hdfsd.base.config import Configuration
 from hdfsd.base.errors import HdfsdError, RemoteFault
 from hdfsd.base.nameservices import NameNodeAddresses
-from hdfsd.base.settings import fencing_methods
+from hdfsd.base.settings import HealthSettings, fencing_methods
 from hdfsd.failover.calls import Links
 from hdfsd.failover.forecast import UNKNOWN, NodeView, Timing, forecast
 from hdfsd.failover.namenode_page import STATUS_BEAN, TIMELINE_BEAN, bean
@@ -170,6 +170,7 @@ def timing_of(conf: Configuration) -> Timing:
             "ha.failover-controller.graceful-fence.rpc-timeout.ms"
         ),
         methods=fencing_methods(conf),
+        heartbeat_ms=HealthSettings.from_configuration(conf).heartbeat_ms,
     )
 
 

@@ -29,6 +29,8 @@ class NodeView:
 
 UNKNOWN = "UNKNOWN"
 """Of Hadoop's controllers, which say nothing of themselves."""
+HEARTBEAT_LATE_MS = 500
+"""Between two looks at a heartbeat, and two beats."""
 WAITING = frozenset({"STANDBY", UNKNOWN})
 """States of a controller that takes the lock as soon as it is free."""
 
@@ -44,6 +46,9 @@ class Timing:
     check_timeout_ms: int
     graceful_fence_ms: int
     methods: tuple[str, ...]
+    heartbeat_ms: int = 0
+    """How long without a heartbeat is a freeze, of NameNodes and controllers of ours; 0: there is
+    none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +145,17 @@ def _process_freezes(active: NodeView, others: Sequence[NodeView], timing: Timin
     event = f"{active.node_id} freezes"
     if _unwatched(active):
         return Forecast(event, "nobody watches it: its controller does not answer", None)
-    noticed_ms = timing.check_interval_ms + timing.check_timeout_ms
-    noticed = f"its controller has no answer for {timing.check_timeout_ms} ms"
-    fencing = f"has asked it for {timing.graceful_fence_ms} ms and {_by_force(timing)}"
-    within_ms = noticed_ms + timing.graceful_fence_ms
-    return _told(event, noticed, others, fencing, within_ms)
+    if timing.heartbeat_ms and active.controller != UNKNOWN:
+        noticed_ms = timing.heartbeat_ms + HEARTBEAT_LATE_MS
+        noticed = f"its controller has no heartbeat for {timing.heartbeat_ms} ms"
+    else:
+        noticed_ms = timing.check_interval_ms + timing.check_timeout_ms
+        noticed = f"its controller has no answer for {timing.check_timeout_ms} ms"
+    if active.controller == UNKNOWN or any(other.controller == UNKNOWN for other in others):
+        fencing = f"has asked it for {timing.graceful_fence_ms} ms and {_by_force(timing)}"
+        return _told(event, noticed, others, fencing, noticed_ms + timing.graceful_fence_ms)
+    # Its controller says that it does not respond: nobody waits for its answer.
+    return _told(event, noticed, others, _by_force(timing), noticed_ms)
 
 
 def _machine_gone(active: NodeView, others: Sequence[NodeView], timing: Timing) -> Forecast:
