@@ -204,7 +204,9 @@ class NameNodeProxy:
                 except HdfsdError as error:
                     if is_answer(error, self._methods[method].retry):
                         raise
-                    log.info("%s of observer %s: %s", method, move.index, error)
+                    log.info(
+                        "%s of observer %s: %s", method, self._clients[move.index].address, error
+                    )
                     reading.failed(move.index, on_active=isinstance(error, ObserverRetryOnActive))
 
     async def _ask_met_active(
