@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -11,12 +12,22 @@ from hdfsd.base.errors import RemoteFault
 from hdfsd.base.ids import Epoch, TxId
 from hdfsd.editlog.frames import Run
 from hdfsd.editlog.ops import EditOp
+from hdfsd.failover import elector, policy
+from hdfsd.failover.candidate import Candidate
+from hdfsd.failover.elector import Effect, Event, Happening
+from hdfsd.failover.policy import Decision, Policy, ServiceState
 from hdfsd.journal.acceptor import REQUESTS, Acceptor, Append, Segment
 from hdfsd.journal.journal import Journal, Waits
 from hdfsd.journal.store import JournalStore
+from hdfsd.namenode import transition
 from hdfsd.namenode.committer import Committer
+from hdfsd.namenode.gate import HAState
+from hdfsd.namenode.lifecycle import Lifecycle
 from hdfsd.namenode.state import NameNodeState
+from hdfsd.namenode.storage import NameStorage
+from hdfsd.namenode.transition import Step
 from hdfsd.quorum import recovery
+from hdfsd.sim.coordination import SimCoordination
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -153,3 +164,107 @@ def start_anew_what_was_written(patch: pytest.MonkeyPatch) -> None:
         honest(self, first, 0)
 
     patch.setattr(Acceptor, "_check_startable", check)
+
+
+# --- failovers ---
+
+
+def take_over_without_fencing(patch: pytest.MonkeyPatch) -> None:
+    """A controller makes its NameNode active beside the one that the breadcrumb names."""
+
+    async def fence(self: Candidate, effect: Effect) -> Event:
+        return Event(Happening.FENCED, effect.ticket, "nothing was done")
+
+    patch.setattr(Candidate, "_fence", fence)
+
+
+def leave_no_breadcrumb(patch: pytest.MonkeyPatch) -> None:
+    """A controller does not say who is active, so the next one fences nobody."""
+
+    async def write(self: Candidate, effect: Effect) -> Event:
+        return Event(Happening.CLAIMED, effect.ticket)
+
+    patch.setattr(Candidate, "_write_breadcrumb", write)
+
+
+def take_the_lock_of_a_former_life_for_ones_own(patch: pytest.MonkeyPatch) -> None:
+    """A controller that was started anew goes on as if its old session were this one."""
+    honest = Candidate._watch_lock
+
+    async def watch(self: Candidate, effect: Effect) -> Event:
+        event = await honest(self, effect)
+        if event.happening is Happening.LOCK_NAMESAKE:
+            return Event(Happening.LOCK_OURS, effect.ticket)
+        return event
+
+    patch.setattr(Candidate, "_watch_lock", watch)
+
+
+def look_away_from_the_lock(patch: pytest.MonkeyPatch) -> None:
+    """A controller that is standby hears nothing when the lock is free."""
+    honest = SimCoordination.read_lock
+
+    async def read(self: SimCoordination, on_change: Any = None) -> Any:
+        return await honest(self)
+
+    patch.setattr(SimCoordination, "read_lock", read)
+
+
+def leave_the_election_with_the_lock(patch: pytest.MonkeyPatch) -> None:
+    """The controller of an unhealthy active is out, and its session goes on."""
+    patch.setitem(
+        elector.TRANSITIONS,  # type: ignore[arg-type]
+        (elector.State.ACTIVE, Happening.QUIT_FENCED),
+        (elector.State.OUT, ()),
+    )
+
+
+def trust_what_the_election_decided(patch: pytest.MonkeyPatch) -> None:
+    """A controller does not look whether its NameNode is what it should be."""
+
+    def reported(self: Policy, state: ServiceState, now_ms: int) -> Decision:
+        return Decision(policy.Action.NOTHING, "it will be what it should be")
+
+    patch.setattr(Policy, "state_reported", reported)
+
+
+def close_the_gate_after_draining(patch: pytest.MonkeyPatch) -> None:
+    """A NameNode that steps back takes calls while it ends its segment."""
+    late = (Step.STOP_MONITORS, Step.DRAIN, Step.REFUSE, Step.FORGET_COMMANDS, Step.TAIL)
+    patch.setitem(
+        transition.TRANSITIONS,  # type: ignore[arg-type]
+        (HAState.ACTIVE, HAState.STANDBY),
+        late,
+    )
+
+
+def follow_only_before_the_first_lead(patch: pytest.MonkeyPatch) -> None:
+    """A NameNode that has stepped back does not read the journal."""
+    honest = Lifecycle._follow
+
+    async def follow(self: Lifecycle) -> None:
+        if self.timeline:
+            await asyncio.Event().wait()
+        await honest(self)
+
+    patch.setattr(Lifecycle, "_follow", follow)
+
+
+def checkpoint_again_and_again(patch: pytest.MonkeyPatch) -> None:
+    """A standby forgets that it has an image."""
+    patch.setattr(NameStorage, "newest_image_txid", lambda self: None)
+
+
+def observe_from_the_past(patch: pytest.MonkeyPatch) -> None:
+    """An observer answers whatever its caller has seen."""
+    patch.setattr(Lifecycle, "_admit", lambda self, call: None)
+
+
+def trust_an_epoch_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """An active that is cut from the journals answers reads as long as it lives."""
+
+    async def watch(self: Committer) -> None:
+        await asyncio.Event().wait()
+
+    patch.setattr(Committer, "_is_sure", lambda self: True)
+    patch.setattr(Committer, "watch", watch)

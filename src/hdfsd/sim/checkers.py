@@ -9,7 +9,7 @@
   transactions; finalized copies of it are identical.
 - P6: what a JournalNode gives to a reader is durable there.
 - P4: each at-most-once call is in the journal at most once; all NameNodes make the same of it.
-- E1..E3, C1 (elections and checkpoints) are judged in sim.referee.
+- F1 to F4 (elections and checkpoints) are judged in sim.referee.
 - Bugs of other kinds: a process that ends for a reason that no fault explains.
 """
 

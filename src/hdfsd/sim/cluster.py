@@ -1,8 +1,9 @@
 """Driver. An HA cluster in a simulated world: the servers that ship, on simulated ports.
 
-Three JournalNodes, two NameNodes, a failover controller beside each, and a lock service. What is
-ours here is what an operator's machine brings: who is started again when it ends, what a fencing
-command does, and how an image is written without a second process.
+Three JournalNodes, two or three NameNodes, a failover controller beside each, perhaps an
+observer, and a lock service. What is ours here is what an operator's machine brings: who is
+started again when it ends, what a fencing command does, and how an image is written without a
+second process.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hdfsd.base.config import Configuration
@@ -43,9 +45,10 @@ from hdfsd.web.namenode_http import NameNodeHttp
 
 USER = "hdfs"
 NAMESERVICE = "ns1"
-NAMENODES = ("nn1", "nn2")
 JOURNALNODES = ("jn1", "jn2", "jn3")
-RPC_PORT, HTTP_PORT, JOURNAL_PORT = 8020, 9870, 8485
+RPC_PORT, HTTP_PORT, JOURNAL_PORT, CONTROLLER_PORT = 8020, 9870, 8485, 8019
+PREALLOCATION_BYTES = 4096
+"""Of a JournalNode's segment: a MiB each takes longer to copy than all the rest of a seed."""
 JOURNAL_DIR = f"/journal/{NAMESERVICE}/current"
 INFO = NamespaceInfo(
     StorageInfo(NAMENODE_LAYOUT_VERSION, 7, EPOCH_MS, "CID-simulated"), "BP-1-10.0.0.1-1"
@@ -54,20 +57,37 @@ INFO = NamespaceInfo(
 Main = Callable[[Process], Coroutine[Any, Any, None]]
 
 
-def base_options() -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which NameNodes there are."""
+
+    voters: tuple[str, ...] = ("nn1", "nn2")
+    """Those with a controller."""
+    observers: tuple[str, ...] = ()
+
+    @property
+    def namenodes(self) -> tuple[str, ...]:
+        return (*self.voters, *self.observers)
+
+
+PAIR = Layout()
+
+
+def base_options(layout: Layout) -> dict[str, str]:
     """What every node of the cluster reads; seeds add their own limits."""
     journals = ";".join(f"{name}:{JOURNAL_PORT}" for name in JOURNALNODES)
     options = {
         "dfs.nameservices": NAMESERVICE,
-        f"dfs.ha.namenodes.{NAMESERVICE}": ",".join(NAMENODES),
+        f"dfs.ha.namenodes.{NAMESERVICE}": ",".join(layout.namenodes),
         "dfs.namenode.shared.edits.dir": f"qjournal://{journals}/{NAMESERVICE}",
         "dfs.namenode.name.dir": "/name",
         "dfs.journalnode.edits.dir": "/journal",
         "dfs.ha.automatic-failover.enabled": "true",
         "dfs.ha.fencing.methods": "shell(true)",
         "dfs.namenode.safemode.extension": "0",
+        "dfs.namenode.state.context.enabled": "true" if layout.observers else "false",
     }
-    for name in NAMENODES:
+    for name in layout.namenodes:
         options[f"dfs.namenode.rpc-address.{NAMESERVICE}.{name}"] = f"{name}:{RPC_PORT}"
         options[f"dfs.namenode.http-address.{NAMESERVICE}.{name}"] = f"{name}:{HTTP_PORT}"
     return options
@@ -103,28 +123,33 @@ class Cluster:
         *,
         session_ms: int,
         restart_ms: int,
+        layout: Layout = PAIR,
     ) -> None:
         self.world = world
+        self.layout = layout
         self.judge = Judge(world.loop, len(JOURNALNODES) // 2 + 1)
         self.judge.name_of = world.name_of
         self.locks = LockService(world, "zk", session_ms=session_ms)
-        self.options = {**base_options(), **options}
+        self.options = {**base_options(layout), **options}
         self.namenodes: dict[str, NameNodeServer] = {}
         """The newest life of each, whether it is still running or not."""
         self.first_image = b""
         self._loaded: dict[str, tuple[float, int]] = {}
         """NameNode to when it loaded its image, and the image's txid."""
+        self.on_image: Callable[[str], None] | None = None
+        """Told of every image that a NameNode has written."""
         self._restart_ms = restart_ms
-        self.machines = {n: world.add_machine(n) for n in (*JOURNALNODES, *NAMENODES)}
+        self.machines = {n: world.add_machine(n) for n in (*JOURNALNODES, *layout.namenodes)}
         self.nodes: dict[str, Node] = {}
         for name in JOURNALNODES:
             self._add(name, "journalnode", self._journalnode)
             self.judge.platters[name] = self.machines[name].platter
-        for name in NAMENODES:
+        for name in layout.namenodes:
             self._add(name, "namenode", self._namenode)
+        for name in layout.voters:
             self._add(name, "zkfc", self._controller)
         self.judge.current_dir = JOURNAL_DIR
-        self._settings = {name: self._namenode_settings(name) for name in NAMENODES}
+        self._settings = {name: self._namenode_settings(name) for name in layout.namenodes}
 
     def _add(self, machine: str, role: str, main: Main) -> None:
         node = Node(self.machines[machine], role, main)
@@ -154,6 +179,7 @@ class Cluster:
             is_local_host=lambda host: host == name,
             make_service=make_service,
         )
+        server.node.preallocation_bytes = PREALLOCATION_BYTES
         try:
             await server.startup()
             await server.run()
@@ -182,7 +208,7 @@ class Cluster:
             process,
             user=USER,
             groups=NoGroups(),
-            snapshots=InlineSnapshots(process.disk),
+            snapshots=InlineSnapshots(process.disk, lambda: self._written(name)),
             make_handler=make_handler,
         )
         try:
@@ -190,6 +216,10 @@ class Cluster:
             await server.run()
         finally:
             await server.shutdown()
+
+    def _written(self, name: str) -> None:
+        if self.on_image is not None:
+            self.on_image(name)
 
     async def _controller(self, process: Process) -> None:
         name = process.machine.name
@@ -212,7 +242,7 @@ class Cluster:
         self.first_image = b"".join(
             save(namespace, ImageHeader(INFO.storage.namespace_id, TxId(0)))
         )
-        for name in NAMENODES:
+        for name in self.layout.namenodes:
             process = self.machines[name].start("format", self._format)
             await process.ended
             if isinstance(process.outcome, BaseException):
@@ -221,7 +251,7 @@ class Cluster:
 
     async def _format(self, process: Process) -> None:
         settings = self._settings[process.machine.name]
-        if process.machine.name == NAMENODES[0]:
+        if process.machine.name == self.layout.voters[0]:
             journal = open_journal(settings, INFO, process, USER)
             await journal.format(INFO)
             await journal.close()
@@ -280,14 +310,14 @@ class Cluster:
     def actives(self) -> list[str]:
         """NameNodes that take themselves for active."""
         found = []
-        for name in NAMENODES:
+        for name in self.layout.namenodes:
             state = self.state_of(name)
             if state is not None and state.ha_state is HAState.ACTIVE:
                 found.append(name)
         return found
 
     def new_namespace(self) -> Namespace:
-        return new_namespace(self._settings[NAMENODES[0]], USER, EPOCH_MS)
+        return new_namespace(self._settings[self.layout.voters[0]], USER, EPOCH_MS)
 
     def formatted_namespace(self) -> Namespace:
         """A namespace with the first image in it, for a reader of the journal."""
@@ -295,8 +325,13 @@ class Cluster:
         load(self.first_image, namespace, "the first image")
         return namespace
 
+    def loaded_txid(self, name: str) -> int:
+        """What the image held with which the newest life of a NameNode began."""
+        return self._loaded.get(name, (0.0, 0))[1]
+
     def addresses(self) -> Sequence[Address]:
-        return [Address(name, RPC_PORT) for name in NAMENODES]
+        """Of those that may be active."""
+        return [Address(name, RPC_PORT) for name in self.layout.voters]
 
 
 class NoGroups:
@@ -309,8 +344,9 @@ class NoGroups:
 class InlineSnapshots:
     """ports.snapshot: what is written is collected at once, so memory need not be frozen."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, on_written: Callable[[], None]) -> None:
         self._disk = disk
+        self._on_written = on_written
 
     async def write(
         self, paths: Sequence[str], chunks: Callable[[], Iterator[bytes]]
@@ -322,6 +358,7 @@ class InlineSnapshots:
             file.write_at(0, data)
             await file.sync()
             file.close()
+        self._on_written()
         return WrittenFile(len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
 
 

@@ -4,7 +4,8 @@ What an election must survive here, and what this service does for it: requests 
 cut from the service (requests wait, then their outcome is unknown: they may have been executed);
 a session that expires because its owner was silent, or for no reason that the owner can see; an
 owner that learns of the expiry late, when somebody else holds the lock already; watches that fire
-late; a killed owner, whose lock stays until its session has timed out.
+late; a killed owner, whose lock stays until its session has timed out; a lock that somebody deletes
+by hand; a service that is gone for everybody, and back with all its sessions.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class _Session:
     on_session: Callable[[SessionState], None]
     heard_s: float
     alive: bool = True
+    robbed: bool = False
+    """Its lock was deleted by hand."""
     abandoned: bool = False
     """Its owner keeps it no more: it lasts until its time-out."""
     told: SessionState = SessionState.CONNECTED
@@ -41,8 +44,17 @@ class _Session:
     """Watches that have fired and are told when the owner can be reached."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A breadcrumb that is about to be written."""
+
+    machine: str
+    holds_lock: bool
+    """False also for a lock that somebody else holds; a lock deleted by hand counts as held."""
+
+
 class LockService:
-    """The service itself: one machine that never fails; `watch` must run beside it."""
+    """The service itself; `watch` must run beside it."""
 
     def __init__(self, world: World, name: str, *, session_ms: int) -> None:
         self.loop = world.loop
@@ -53,6 +65,10 @@ class LockService:
         self.holder: _Session | None = None
         self.data = b""
         self.breadcrumb: Breadcrumb | None = None
+        self.held_since_s = 0.0
+        """When the holder took the lock."""
+        self.on_claim: Callable[[Claim], None] = _unheard
+        self._gone = False
         self._sessions: dict[_Session, None] = {}
         self._watches: list[tuple[_Session, Callable[[], None]]] = []
 
@@ -71,8 +87,32 @@ class LockService:
             self.loop.note(f"the session of {session.lane.name} expires")
             self.end(session)
 
+    def take_away(self) -> None:
+        """Somebody deletes the lock by hand; its session goes on."""
+        if self.holder is not None:
+            self.holder.robbed = True
+            self.release()
+
+    def go(self) -> None:
+        """Nobody is answered, and no session ends."""
+        self.loop.note("the lock service is gone")
+        self._gone = True
+
+    def come_back(self) -> None:
+        """Every session begins to count its silence anew, as under a new leader of ZooKeeper."""
+        self.loop.note("the lock service is back")
+        self._gone = False
+        for session in self._sessions:
+            session.heard_s = self.loop.time()
+
     def reaches(self, host: Host) -> bool:
-        return not (self.fabric.blocked(host, self.host) or self.fabric.blocked(self.host, host))
+        blocked = self.fabric.blocked
+        return not (self._gone or blocked(host, self.host) or blocked(self.host, host))
+
+    @property
+    def holding_machine(self) -> str:
+        """Of the lock's holder; "" while nobody has it."""
+        return "" if self.holder is None else self.holder.host.name
 
     def begin(self, process: Process, on_session: Callable[[SessionState], None]) -> _Session:
         session = _Session(process.machine.host, process.lane, on_session, self.loop.time())
@@ -93,6 +133,7 @@ class LockService:
     def take(self, session: _Session, data: bytes) -> bool:
         if self.holder is None:
             self.holder, self.data = session, data
+            self.held_since_s = self.loop.time()
             self.loop.note(f"{session.lane.name} has the lock")
             self._fire()
         return self.holder is session
@@ -101,6 +142,16 @@ class LockService:
         self.holder = None
         self.loop.note("the lock is free")
         self._fire()
+
+    def claim(self, session: _Session, data: bytes, version: int | None) -> bool:
+        """Writes the breadcrumb, unless another version of it is there."""
+        there = None if self.breadcrumb is None else self.breadcrumb.version
+        if there != version:
+            return False
+        self.on_claim(Claim(session.host.name, self.holder is session or session.robbed))
+        self.breadcrumb = Breadcrumb(data, 0 if version is None else version + 1)
+        self.loop.note(f"{session.lane.name} writes its breadcrumb")
+        return True
 
     def add_watch(self, session: _Session, on_change: Callable[[], None]) -> None:
         self._watches.append((session, on_change))
@@ -120,9 +171,9 @@ class LockService:
             session.news.clear()
 
     def _look(self, session: _Session) -> None:
+        silent_ms = (self.loop.time() - session.heard_s) * 1000
         if session.abandoned or not session.lane.alive:
-            silent_ms = (self.loop.time() - session.heard_s) * 1000
-            if silent_ms > self.session_ms:
+            if silent_ms > self.session_ms and not self._gone:
                 self.forget(session)
             return
         reached = self.reaches(session.host)
@@ -134,10 +185,9 @@ class LockService:
             else:
                 self._tell(session, SessionState.EXPIRED)
             return
-        silent_ms = (self.loop.time() - session.heard_s) * 1000
         if silent_ms > self.session_ms * 2 / 3 and session.told is SessionState.CONNECTED:
             self._tell(session, SessionState.SUSPENDED)
-        if silent_ms > self.session_ms and session.alive:
+        if silent_ms > self.session_ms and session.alive and not self._gone:
             self.loop.note(f"the session of {session.lane.name} has timed out")
             self.end(session)
 
@@ -198,15 +248,7 @@ class SimCoordination:
 
     async def write_breadcrumb(self, data: bytes, version: int | None) -> None:
         service = self._service
-
-        def act(session: _Session) -> bool:
-            there = None if service.breadcrumb is None else service.breadcrumb.version
-            if there != version:
-                return False
-            service.breadcrumb = Breadcrumb(data, 0 if version is None else version + 1)
-            return True
-
-        if not await self._ask("write", act):
+        if not await self._ask("write", lambda session: service.claim(session, data, version)):
             raise OutcomeUnknown("another version of the breadcrumb is there")
 
     async def delete_breadcrumb(self, version: int) -> None:
@@ -251,3 +293,6 @@ class SimCoordination:
                 return
             await asyncio.sleep(service.session_ms / 1000 / TICKS_PER_SESSION)
         raise ConnectFailed(f"{what}: the lock service can't be reached")
+
+
+def _unheard(claim: Claim) -> None: ...

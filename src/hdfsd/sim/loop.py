@@ -14,11 +14,14 @@ import heapq
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, cast
+from types import CoroutineType, GeneratorType
+from typing import Any, TypeVar, Union, cast
 
 from hdfsd.sim.dice import SimDice
 
 T = TypeVar("T")
+Work = Union["CoroutineType[Any, Any, Any]", "GeneratorType[Any, Any, Any]"]
+"""What a task runs: generators as well, which `ensure_future` wraps other awaitables in."""
 
 STEPS_MAX = 50_000_000
 """Callbacks of one run: more means that something spins without time passing."""
@@ -105,8 +108,13 @@ class SimLoop(asyncio.BaseEventLoop):
         """Nothing of the lane runs any more, not even what its tasks would do when cancelled."""
         lane.alive = False
         self.lanes.remove(lane)
-        for task in lane.tasks:
-            _bury(task, lane)
+        buried = 0
+        while buried < len(lane.tasks):
+            # What a dying task starts in its `finally` dies with it.
+            dying = list(lane.tasks)[buried:]
+            buried += len(dying)
+            for task in dying:
+                _bury(task, lane)
         lane.ready.clear()
 
     def spawn(self, lane: Lane, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
@@ -199,7 +207,7 @@ class SimLoop(asyncio.BaseEventLoop):
         context = options.get("context") or contextvars.copy_context()
         task = asyncio.Task(work, loop=self, name=options.get("name"), context=context)
         lane = context.get(_lane) or self.world
-        if len(lane.tasks) % 256 == 255:
+        if lane.alive and len(lane.tasks) % 256 == 255:
             lane.tasks = {known: None for known in lane.tasks if not known.done()}
         lane.tasks[task] = None
         return task
@@ -227,12 +235,28 @@ def _bury(task: asyncio.Task[Any], lane: Lane) -> None:
     if task.done():
         return
     task._log_destroy_pending = False  # type: ignore[attr-defined]
-    coroutine = task.get_coro()
     context = lane.context.copy()
+    # One that awaits in its `finally` is left behind by those around it, which take that for an
+    # error of its own.
+    chain = _chain(task.get_coro())
+    for work in (*chain[:1], *reversed(chain)):
+        _close(work, context)
+
+
+def _close(work: Work, context: contextvars.Context) -> None:
+    """A `finally` that awaits is thrown out of that as well."""
     for _ in range(CLEANUPS_MAX):
         try:
-            if coroutine is not None:
-                context.run(coroutine.close)
+            context.run(work.close)
             return
         except (Exception, GeneratorExit, BaseExceptionGroup):  # noqa: BLE001 - nobody hears it
-            continue  # A `finally` that awaits: it is thrown out of that as well.
+            continue
+
+
+def _chain(work: object) -> list[Work]:
+    """Coroutines that wait each for the next one."""
+    found: list[Work] = []
+    while isinstance(work, CoroutineType | GeneratorType):
+        found.append(work)
+        work = work.cr_await if isinstance(work, CoroutineType) else work.gi_yieldfrom
+    return found

@@ -1,83 +1,68 @@
 """Driver. One seed: draws a mix of faults and limits, lets it rage over a cluster, heals, demands.
 
-Faults that must be survived; every one has its healer, and a seed draws which of them occur:
-
-- network: slow and reordered delivery between connections, torn reads, connections reset; one-way
-  and two-way cuts between any two machines, the clients' and the lock service's included;
-- processes: NameNodes, JournalNodes and failover controllers are killed, and started again;
-- pauses of NameNodes, JournalNodes and controllers (SIGSTOP), longer than their time-outs;
-- power: machines of JournalNodes (all three at once as well) and NameNodes lose it, and with it
-  what was not synced, in any mixture of lost, torn and kept;
-- disks: syncs that stall; one JournalNode's disk is full for a while;
-- election: sessions that expire for no reason, fencing that does nothing (the journal alone must
-  keep the old active out) or kills, operators who make both NameNodes active at once;
-- limits, small and odd: segments rolled every few transactions, checkpoints, batches of a tailer,
-  the JournalNodes' cache of edits, time-outs.
+What is done to the cluster is in sim.outages. Besides that, by itself: slow and reordered delivery
+between connections, torn reads, connections reset; syncs that stall; fencing that does nothing
+(the journal alone must keep the old active out) or kills; limits, small and odd: segments rolled
+every few transactions, checkpoints, batches of a tailer, the JournalNodes' cache of edits,
+time-outs. Some seeds have three NameNodes, some an observer.
 
 Not among them: two disks that forget what they synced, and bytes that rot. Nor is a retried call
 answered rightly by a NameNode that was started anew from an image with that call in it: answers are
 not in images, as in Hadoop.
 
-Safety is judged all the time and in the end (sim.checkers). Liveness: once everything is healed,
-one NameNode becomes active, a new write succeeds, and the other NameNode has what it has.
+Safety is judged all the time (sim.checkers, sim.referee, sim.workload) and in the end. Liveness:
+once everything is healed, one NameNode becomes active, a new write succeeds, the other NameNodes
+have what it has, and of the controllers its own, and no other, says that it is active.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from hdfsd.base.errors import HdfsdError
-from hdfsd.failover.calls import RequestSource, RpcHaService
-from hdfsd.failover.policy import ServiceState
-from hdfsd.rpc.client import RpcClient
+from hdfsd.failover.elector import State
+from hdfsd.namenode.gate import HAState
 from hdfsd.sim.checkers import Violation, copies, differences, history, replayed
-from hdfsd.sim.cluster import INFO, JOURNAL_DIR, JOURNALNODES, NAMENODES, USER, Cluster, Node
+from hdfsd.sim.cluster import INFO, JOURNAL_DIR, JOURNALNODES, PAIR, Cluster, Layout
 from hdfsd.sim.dice import SimDice
 from hdfsd.sim.disk import DiskFaults
+from hdfsd.sim.nemesis import Pace
 from hdfsd.sim.network import NetworkFaults
+from hdfsd.sim.operators import Operators
+from hdfsd.sim.outages import FAULTS, FORCED, Outages
 from hdfsd.sim.outcome import Outcome, Play, Watch, run_to_verdict
+from hdfsd.sim.referee import Referee
 from hdfsd.sim.workload import Client, Counts, first_write
 from hdfsd.sim.world import Process, World
-from hdfsd.wire.services import HA_SERVICE_PROTOCOL
 
 LIVENESS_S = 120
 """Virtual time within which a healed cluster must serve."""
-FAULTS = (
-    "kill namenode",
-    "kill journalnode",
-    "kill controller",
-    "pause namenode",
-    "pause journalnode",
-    "pause controller",
-    "cut one way",
-    "cut",
-    "isolate",
-    "power of a journalnode",
-    "power of all journalnodes",
-    "power of a namenode",
-    "full disk",
-    "expire session",
-    "make both active",
-)
+LOOK_S = 0.1
 EXTRA_SEGMENTS = "dfs.namenode.max.extra.edits.segments.retained"
 EXTRA_EDITS = "dfs.namenode.num.extra.edits.retained"
-FAULT_CHANCE = 0.45
-"""Of each kind to occur in a seed at all."""
+KEPT = {EXTRA_SEGMENTS: "10000", EXTRA_EDITS: "1000000"}
+"""Of three NameNodes one may be behind what is purged for the other two: it would have to be
+bootstrapped anew, as in Hadoop. Of two, the one that is behind has made no newer image."""
+FENCING = "dfs.ha.fencing.methods"
+FAULT_CHANCES = (0.08, 0.2, 0.4)
+"""Of each kind to occur in a seed at all; a seed draws one: where few kinds occur, what each of
+them leads to comes to its end."""
+LAYOUTS = (
+    PAIR,
+    PAIR,
+    PAIR,
+    Layout(voters=("nn1", "nn2", "nn3")),
+    Layout(observers=("nn3",)),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Mix:
     """What one seed draws."""
 
-    faults: tuple[str, ...]
-    rage_ms: int
-    """How long faults go on."""
-    gap_ms: float
-    """Mean time between two faults."""
-    fault_ms: float
-    """Mean time until the healer of a fault comes."""
+    pace: Pace
+    layout: Layout
     clients: int
     pause_ms: float
     """Mean time between two operations of a client."""
@@ -90,8 +75,9 @@ class Mix:
     def describe(self) -> str:
         limits = ", ".join(f"{key.rpartition('dfs.')[2]}={v}" for key, v in self.options.items())
         return (
-            f"faults: {', '.join(self.faults) or 'none'}; every {self.gap_ms:.0f} ms for"
-            f" {self.rage_ms} ms, each for {self.fault_ms:.0f} ms; {self.clients} clients;"
+            f"{self.pace.describe()}; {', '.join(self.layout.voters)}"
+            f"{' observed by ' if self.layout.observers else ''}{', '.join(self.layout.observers)};"
+            f" {self.clients} clients;"
             f" resets {self.network.reset_mean_ms}, slow {self.network.slow_chance:.2f},"
             f" stalls {self.disk.stall_chance:.2f}; {limits}"
         )
@@ -99,11 +85,15 @@ class Mix:
 
 def draw(dice: SimDice) -> Mix:
     """The mix of a seed."""
+    layout = dice.pick(LAYOUTS)
     return Mix(
-        faults=tuple(fault for fault in FAULTS if dice.chance(FAULT_CHANCE)),
-        rage_ms=dice.pick((800, 1_500, 3_000)),
-        gap_ms=dice.pick((60.0, 120.0, 250.0)),
-        fault_ms=dice.pick((60.0, 250.0, 800.0)),
+        pace=Pace(
+            faults=_faults(dice),
+            rage_ms=dice.pick((800, 1_500, 3_000)),
+            gap_ms=dice.pick((60.0, 120.0, 250.0)),
+            fault_ms=dice.pick((60.0, 250.0, 800.0)),
+        ),
+        layout=layout,
         clients=dice.pick((1, 1, 2)),
         pause_ms=dice.pick((20.0, 60.0, 200.0)),
         session_ms=dice.pick((300, 800)),
@@ -115,8 +105,13 @@ def draw(dice: SimDice) -> Mix:
             give_up_ms=dice.pick((300, 2_000)),
         ),
         disk=DiskFaults(stall_chance=dice.pick((0.0, 0.01, 0.05))),
-        options=_limits(dice),
+        options=_limits(dice) | ({} if layout is PAIR else KEPT),
     )
+
+
+def _faults(dice: SimDice) -> tuple[str, ...]:
+    chance = dice.pick(FAULT_CHANCES)
+    return tuple(fault for fault in FAULTS if dice.chance(chance))
 
 
 def _limits(dice: SimDice) -> dict[str, str]:
@@ -148,7 +143,7 @@ def _limits(dice: SimDice) -> dict[str, str]:
         "dfs.namenode.checkpoint.txns": dice.pick(("3", "17", "1000")),
         EXTRA_SEGMENTS: dice.pick(("0", "10000", "10000")),
         EXTRA_EDITS: dice.pick(("0", "1000000", "1000000")),
-        "dfs.ha.fencing.methods": dice.pick(("shell(true)", "shell(true)", "shell(kill)")),
+        FENCING: dice.pick(("shell(true)", "shell(true)", "shell(kill)")),
         "ha.health-monitor.check-interval.ms": dice.pick(("150", "500")),
         "ha.health-monitor.connect-retry-interval.ms": "100",
         "ha.health-monitor.sleep-after-disconnect.ms": "100",
@@ -156,7 +151,7 @@ def _limits(dice: SimDice) -> dict[str, str]:
         "ha.failover-controller.new-active.rpc-timeout.ms": dice.pick(("500", "8000")),
         "ha.failover-controller.graceful-fence.rpc-timeout.ms": dice.pick(("150", "600")),
         "dfs.namenode.redundancy.interval.seconds": "60s",
-        "dfs.namenode.resource.check.interval": "60s",
+        "dfs.namenode.resource.check.interval": dice.pick(("150ms", "600ms")),
     }
     return options
 
@@ -175,57 +170,53 @@ def run_seed(seed: int, *, watch: Watch | None = None) -> Outcome:
 
 
 class Swarm:
-    """One cluster, its clients, and what is done to it."""
+    """One cluster, its clients, its operators, and what is done to it."""
 
     def __init__(self, world: World, mix: Mix, dice: SimDice) -> None:
         self.world = world
         self.mix = mix
         self.counts = Counts()
-        self.fault_count = 0
-        self._dice = dice
         self.cluster = Cluster(
-            world, mix.options, session_ms=mix.session_ms, restart_ms=mix.restart_ms
+            world,
+            mix.options,
+            session_ms=mix.session_ms,
+            restart_ms=mix.restart_ms,
+            layout=mix.layout,
+        )
+        self.referee = Referee(
+            self.cluster,
+            forced=any(fault in FORCED for fault in mix.pace.faults),
+            fencing_kills="kill" in mix.options[FENCING],
         )
         self._outside = world.add_machine("outside")
+        self._obstacle = ""
+        """Why all do not agree yet."""
+        self._operators = Operators(self.cluster)
+        self.outages = Outages(
+            self.cluster, mix.pace, dice, outside=self._outside, operators=self._operators
+        )
         self._clients = [
             Client(self.cluster, f"client{number}", self.counts, pause_ms=mix.pause_ms)
             for number in range(mix.clients)
         ]
-        self._healers: dict[Callable[[], None], None] = {}
-        self._acts: dict[str, Callable[[], None]] = {
-            "kill namenode": lambda: self._kill("namenode"),
-            "kill journalnode": lambda: self._kill("journalnode"),
-            "kill controller": lambda: self._kill("zkfc"),
-            "pause namenode": lambda: self._pause("namenode"),
-            "pause journalnode": lambda: self._pause("journalnode"),
-            "pause controller": lambda: self._pause("zkfc"),
-            "cut one way": self._cut_one_way,
-            "cut": self._cut,
-            "isolate": self._isolate,
-            "power of a journalnode": lambda: self._power((dice.pick(JOURNALNODES),)),
-            "power of all journalnodes": lambda: self._power(JOURNALNODES),
-            "power of a namenode": lambda: self._power((dice.pick(NAMENODES),)),
-            "full disk": self._fill_disk,
-            "expire session": lambda: self.cluster.locks.expire(dice.below(2)),
-            "make both active": self._make_both_active,
-        }
 
     def counted(self) -> dict[str, int]:
-        return {"faults": self.fault_count, "operations": self.counts.known}
+        return {"faults": self.outages.fault_count, "operations": self.counts.known}
 
     async def story(self) -> None:
         """Raises Violation when a promise did not hold."""
-        loop = self.world.loop
-        tasks = [loop.create_task(self.cluster.locks.watch())]
+        loop, cluster = self.world.loop, self.cluster
+        tasks = [loop.create_task(cluster.locks.watch())]
         try:
-            tasks += self.cluster.supervise("journalnode")
+            tasks += cluster.supervise("journalnode")
             await asyncio.sleep(0.05)
-            await self.cluster.format()
-            tasks += self.cluster.supervise("namenode", "zkfc")
+            await cluster.format()
+            tasks += cluster.supervise("namenode", "zkfc")
+            self._outside.start("operators", self._operators.keep)
             await self._must_serve("before any fault", "/before")
             processes = [self._outside.start(f"client{n}", c.run) for n, c in self._numbered()]
-            await self._rage()
-            self._heal()
+            await self.outages.rage(self.mix.network, lambda: bool(cluster.judge.violations))
+            self.outages.heal()
             await self._must_serve("after healing", "/after")
             for client in self._clients:
                 client.stop()
@@ -233,7 +224,9 @@ class Swarm:
                 await self._in_time("a client gets its answers", process.ended)
                 if isinstance(process.outcome, BaseException):
                     raise process.outcome
-            await self._must_agree()
+            await self._in_time(
+                "all agree", self._outside.start("observer", self._wait_for_agreement).ended
+            )
             self._judge()
         finally:
             for task in tasks:
@@ -241,121 +234,6 @@ class Swarm:
 
     def _numbered(self) -> list[tuple[int, Client]]:
         return list(enumerate(self._clients))
-
-    # --- rage ---
-
-    async def _rage(self) -> None:
-        loop = self.world.loop
-        self.world.fabric.faults = self.mix.network
-        end_s = loop.time() + self.mix.rage_ms / 1000
-        while loop.time() < end_s and not self.cluster.judge.violations:
-            await asyncio.sleep(self.mix.gap_ms * 2 * self._dice.fraction() / 1000)
-            if self.mix.faults:
-                fault = self._dice.pick(self.mix.faults)
-                loop.note(f"fault: {fault}")
-                self.fault_count += 1
-                self._acts[fault]()
-
-    def _heal_later(self, heal: Callable[[], None]) -> None:
-        self._healers[heal] = None
-        delay_s = self.mix.fault_ms * 2 * self._dice.fraction() / 1000
-        self.world.loop.call_later(delay_s, self._heal_one, heal)
-
-    def _heal_one(self, heal: Callable[[], None]) -> None:
-        if heal in self._healers:
-            del self._healers[heal]
-            heal()
-
-    def _heal(self) -> None:
-        for heal in list(self._healers):
-            self._heal_one(heal)
-        self.world.fabric.heal()
-        self.world.fabric.faults = NetworkFaults()
-
-    def _some(self, role: str) -> Node:
-        return self._dice.pick([n for n in self.cluster.nodes.values() if n.role == role])
-
-    def _kill(self, role: str) -> None:
-        node = self._some(role)
-        if node.process is not None:
-            node.process.kill()
-
-    def _pause(self, role: str) -> None:
-        process = self._some(role).process
-        if process is not None and process.running:
-            process.pause()
-            self._heal_later(process.resume)
-
-    def _two_hosts(self) -> tuple[str, str]:
-        names = [*self.cluster.machines, "zk", "outside"]
-        self._dice.shuffle(names)
-        return names[0], names[1]
-
-    def _cut_one_way(self) -> None:
-        source, target = self._two_hosts()
-        self._cut_paths([(source, target)])
-
-    def _cut(self) -> None:
-        one, other = self._two_hosts()
-        self._cut_paths([(one, other), (other, one)])
-
-    def _isolate(self) -> None:
-        """One machine from all others; half of the time its clients still reach it."""
-        name = self._dice.pick([*self.cluster.machines])
-        others = [n for n in (*self.cluster.machines, "zk", "outside") if n != name]
-        if self._dice.chance(0.5):
-            others.remove("outside")
-        self._cut_paths([pair for n in others for pair in ((name, n), (n, name))])
-
-    def _cut_paths(self, paths: list[tuple[str, str]]) -> None:
-        fabric = self.world.fabric
-        pairs = []
-        for source, target in paths:
-            near, far = fabric.resolve(source), fabric.resolve(target)
-            assert near is not None
-            assert far is not None
-            fabric.cut(near, far)
-            pairs.append((near, far))
-
-        def mend() -> None:
-            for near, far in pairs:
-                fabric.mend(near, far)
-
-        self._heal_later(mend)
-
-    def _power(self, names: tuple[str, ...]) -> None:
-        off = [n for n in names if self.cluster.machines[n].host.down_since_s is None]
-        for name in off:
-            self.cluster.power_off(name)
-
-        def restore() -> None:
-            for name in off:
-                self.cluster.power_on(name)
-
-        if off:
-            self._heal_later(restore)
-
-    def _fill_disk(self) -> None:
-        platter = self.cluster.machines[JOURNALNODES[0]].platter
-        before = platter.capacity_bytes
-        platter.capacity_bytes = platter.used_bytes + self._dice.below(2_000)
-
-        def empty() -> None:
-            platter.capacity_bytes = max(platter.capacity_bytes, before)
-
-        self._heal_later(empty)
-
-    def _make_both_active(self) -> None:
-        self._outside.start("operator", self._duel)
-
-    async def _duel(self, process: Process) -> None:
-        """As `haadmin -transitionToActive --forcemanual` on both NameNodes."""
-        async with asyncio.TaskGroup() as group:
-            for address in self.cluster.addresses():
-                client = RpcClient(
-                    process.network, address, HA_SERVICE_PROTOCOL, user=USER, dice=process.dice
-                )
-                group.create_task(_ask_to_lead(RpcHaService(client)))
 
     # --- demands ---
 
@@ -372,34 +250,58 @@ class Swarm:
             if self.cluster.judge.violations:
                 raise Violation("see above")
             if self.world.loop.time() > end_s:
-                raise Violation(f"liveness: {what}: not within {LIVENESS_S} s")
+                raise Violation(
+                    f"liveness: {what}: not within {LIVENESS_S} s {self._obstacle}".rstrip()
+                )
 
-    async def _must_agree(self) -> None:
-        """One active, with the newest epoch; the other NameNode comes to have what it has now."""
-        end_s = self.world.loop.time() + LIVENESS_S
+    async def _wait_for_agreement(self, process: Process) -> None:
+        """Returns when everybody is what it should be, and has what it should have."""
         target: int | None = None
         while True:
-            actives = self.cluster.actives()
-            leads = [self.cluster.machines[n].host.ip for n in actives] == [
-                self.cluster.judge.leader
-            ]
-            committer = self.cluster.namenodes[actives[0]].lifecycle.committer if leads else None
-            if committer is None:
-                target = None
-            elif target is None:
-                target = committer.durable_txid
-            states = [self.cluster.state_of(n) for n in NAMENODES if n not in actives]
-            reached = [-1 if state is None else state.applied_txid for state in states]
-            if target is not None and reached[0] >= target:
+            target = self._target() if target is None else target
+            obstacle = self._disagreement(target)
+            if not obstacle:
+                obstacle = await self._rival_controllers(process) or self._disagreement(target)
+            self._obstacle = f"({obstacle})"
+            if not obstacle:
                 return
-            if self.cluster.judge.violations:
-                raise Violation("see above")
-            if self.world.loop.time() > end_s:
-                raise Violation(
-                    f"liveness: active are {actives}, the other NameNode is at {reached},"
-                    f" not at {target}, after {LIVENESS_S} s"
-                )
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(LOOK_S)
+
+    def _target(self) -> int | None:
+        """What the leader has made durable; None while nobody leads."""
+        leads = self._leader()
+        committer = self.cluster.namenodes[leads].lifecycle.committer if leads else None
+        return committer.durable_txid if committer is not None else None
+
+    def _leader(self) -> str:
+        """The one active NameNode, if it has the newest epoch."""
+        actives = self.cluster.actives()
+        leads = [self.cluster.machines[name].host.ip for name in actives]
+        return actives[0] if leads == [self.cluster.judge.leader] else ""
+
+    def _disagreement(self, target: int | None) -> str:
+        """What is not yet as it should be; "" when all is."""
+        leads = self._leader()
+        if not leads or target is None:
+            return f"active are {self.cluster.actives()}"
+        for name in self.mix.layout.namenodes:
+            state = self.cluster.state_of(name)
+            if state is None:
+                return f"{name} is down"
+            if name != leads and state.applied_txid < target:
+                return f"{name} is at {state.applied_txid}, not at {target}"
+            if name in self.mix.layout.observers and state.ha_state is not HAState.OBSERVER:
+                return f"{name} is {state.ha_state.value}"
+        return ""
+
+    async def _rival_controllers(self, process: Process) -> str:
+        """Which controllers say of themselves that they are active, unless it is the right one."""
+        states = {
+            name: await self._operators.election_of(process, name)
+            for name in self.mix.layout.voters
+        }
+        active = [name for name, state in states.items() if state == State.ACTIVE.name]
+        return "" if active == [self._leader()] else f"controllers are {states}"
 
     def _judge(self) -> None:
         """What the platters and memories say in the end."""
@@ -412,7 +314,8 @@ class Swarm:
             purged="0" in (self.mix.options[EXTRA_SEGMENTS], self.mix.options[EXTRA_EDITS]),
         )
         namespaces = {}
-        for name in NAMENODES:
+        names: Sequence[str] = self.mix.layout.namenodes
+        for name in names:
             state = cluster.state_of(name)
             assert state is not None
             namespaces[name] = state.namespace
@@ -425,17 +328,8 @@ class Swarm:
             for client in self._clients:
                 for lost in client.missing(namespace):
                     judge.accuse("P1", f"in {name}: {lost}")
-            told = differences(namespaces[NAMENODES[0]], namespace, f"{NAMENODES[0]} / {name}")
+            told = differences(namespaces[names[0]], namespace, f"{names[0]} / {name}")
             if told:
                 judge.accuse("P4", told)
         if judge.violations:
             raise Violation("see above")
-
-
-async def _ask_to_lead(service: RpcHaService) -> None:
-    try:
-        await service.transition(ServiceState.ACTIVE, RequestSource.USER_FORCED, deadline_ms=3_000)
-    except HdfsdError:
-        pass
-    finally:
-        await service.close()

@@ -9,7 +9,7 @@ import pytest
 
 from hdfsd.base.errors import ConnectFailed, LinkError, OutcomeUnknown
 from hdfsd.ports.coordination import Breadcrumb, LockView, SessionState
-from hdfsd.sim.coordination import LockService, SimCoordination
+from hdfsd.sim.coordination import Claim, LockService, SimCoordination
 from hdfsd.sim.world import Process, World
 
 SESSION_MS = 1_000
@@ -172,5 +172,68 @@ def test_an_answer_that_is_cut_off_may_have_happened() -> None:
         with pytest.raises(OutcomeUnknown):
             await first.try_lock(b"first")
         assert rig.service.data == b"first"
+
+    Rig().play(story)
+
+
+def test_a_service_that_is_gone_keeps_its_sessions() -> None:
+    async def story(rig: Rig) -> None:
+        first, second = rig.owners
+        assert await first.try_lock(b"first")
+        rig.service.go()
+        await asyncio.sleep(5 * SESSION_MS / 1000)
+        with pytest.raises(ConnectFailed, match="can't be reached"):
+            await second.read_lock()
+        rig.service.come_back()
+        await asyncio.sleep(SESSION_MS / 1000)
+        assert rig.heard == [[SessionState.SUSPENDED, SessionState.CONNECTED]] * 2
+        assert await second.read_lock() == LockView(b"first", mine=False)
+
+    Rig().play(story)
+
+
+def test_an_owner_that_died_while_the_service_was_gone_times_out_after_its_return() -> None:
+    async def story(rig: Rig) -> None:
+        first, second = rig.owners
+        assert await first.try_lock(b"first")
+        rig.service.go()
+        rig.processes[0].kill()
+        await asyncio.sleep(5 * SESSION_MS / 1000)
+        rig.service.come_back()
+        await asyncio.sleep(SESSION_MS / 2000)
+        assert not await second.try_lock(b"second")
+        await asyncio.sleep(SESSION_MS / 1000)
+        assert await second.try_lock(b"second")
+
+    Rig().play(story)
+
+
+def test_a_lock_that_is_deleted_by_hand() -> None:
+    async def story(rig: Rig) -> None:
+        first, second = rig.owners
+        rig.service.take_away()
+        assert await first.try_lock(b"first")
+        changed = asyncio.Event()
+        await first.read_lock(changed.set)
+        rig.service.take_away()
+        await asyncio.wait_for(changed.wait(), 1)
+        assert await second.try_lock(b"second")
+        assert rig.heard == [[], []]
+
+    Rig().play(story)
+
+
+def test_who_claims_to_be_active_is_told_with_its_right_to() -> None:
+    async def story(rig: Rig) -> None:
+        first, second = rig.owners
+        claims: list[Claim] = []
+        rig.service.on_claim = claims.append
+        assert await first.try_lock(b"first")
+        assert rig.service.holding_machine == "a"
+        await first.write_breadcrumb(b"first", None)
+        await second.write_breadcrumb(b"second", 0)
+        rig.service.take_away()
+        await first.write_breadcrumb(b"first", 1)
+        assert claims == [Claim("a", True), Claim("b", False), Claim("a", True)]
 
     Rig().play(story)

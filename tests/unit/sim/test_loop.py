@@ -128,6 +128,64 @@ def test_a_coroutine_that_refuses_to_go_is_not_heard() -> None:
     assert loop.errors == []
 
 
+def test_what_a_dying_task_starts_dies_with_it() -> None:
+    loop = SimLoop(SimDice("1"))
+    lane = loop.add_lane("process")
+    done: list[str] = []
+
+    async def last_will() -> None:
+        done.append("never")
+
+    async def work() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            done.append("buried")
+            task = asyncio.ensure_future(last_will())
+            await task
+
+    async def story() -> None:
+        tasks = [loop.spawn(lane, work()) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        loop.end_lane(lane)
+        await asyncio.sleep(0.1)
+        assert not any(task.done() for task in tasks)
+
+    run(loop, story())
+    assert done == ["buried", "buried"]
+    assert loop.errors == []
+
+
+def test_a_coroutine_that_awaits_in_its_finally_is_closed_with_those_around_it() -> None:
+    loop = SimLoop(SimDice("1"))
+    lane = loop.add_lane("process")
+    heard: list[str] = []
+
+    async def inner() -> None:
+        try:
+            await asyncio.sleep(10)
+        finally:
+            await asyncio.sleep(1)
+            heard.append("inner went on")
+
+    async def outer(work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - what it hears is what is tested
+            heard.append(repr(error))
+
+    work = inner()
+
+    async def story() -> None:
+        loop.spawn(lane, outer(work))
+        await asyncio.sleep(0.1)
+        loop.end_lane(lane)
+
+    run(loop, story())
+    assert heard == ["RuntimeError('coroutine ignored GeneratorExit')"]
+    assert work.cr_frame is None
+
+
 def test_waiting_for_ever_is_an_error() -> None:
     loop = SimLoop(SimDice("1"))
 

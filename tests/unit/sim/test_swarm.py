@@ -9,10 +9,15 @@ from dataclasses import replace
 import pytest
 
 from hdfsd.sim import swarm
-from hdfsd.sim.cluster import NAMENODES
+from hdfsd.sim.cluster import Layout
 from hdfsd.sim.dice import SimDice
-from hdfsd.sim.swarm import FAULTS, Mix, Swarm, draw, run_seed
+from hdfsd.sim.nemesis import Pace
+from hdfsd.sim.network import NetworkFaults
+from hdfsd.sim.outages import FAULTS
+from hdfsd.sim.swarm import LAYOUTS, Mix, Swarm, draw, run_seed
 from hdfsd.sim.world import World
+
+OBSERVED = Layout(observers=("nn3",))
 
 
 @pytest.fixture(autouse=True)
@@ -29,28 +34,35 @@ def mix(seed: str = "1") -> Mix:
 def test_a_seed_draws_its_own_mix() -> None:
     assert mix("1") == mix("1")
     mixes = [mix(str(seed)) for seed in range(60)]
-    assert {fault for drawn in mixes for fault in drawn.faults} == set(FAULTS)
+    assert {fault for drawn in mixes for fault in drawn.pace.faults} == set(FAULTS)
+    assert {drawn.layout for drawn in mixes} == set(LAYOUTS)
     assert len({drawn.describe() for drawn in mixes}) == len(mixes)
 
 
+def calm(drawn: Mix) -> Mix:
+    return replace(
+        drawn, pace=replace(drawn.pace, faults=()), network=NetworkFaults(), layout=OBSERVED
+    )
+
+
 def test_a_description_names_faults_and_limits() -> None:
-    drawn = replace(mix(), faults=("cut", "isolate"))
-    assert drawn.describe().startswith("faults: cut, isolate; every ")
+    drawn = replace(mix(), pace=Pace(("cut", "kill namenode"), 1, 1, 1), layout=OBSERVED)
+    assert drawn.describe().startswith("faults: cut, kill namenode; every ")
+    assert "; nn1, nn2 observed by nn3; " in drawn.describe()
     assert "ha.fencing.methods=shell(" in drawn.describe()
-
-
-def test_every_fault_has_its_act() -> None:
-    assert set(Swarm(World("1"), mix(), SimDice("1"))._acts) == set(FAULTS)
 
 
 def test_without_faults_everything_is_known() -> None:
     world = World("1")
-    made = Swarm(world, replace(mix(), faults=(), network=world.fabric.faults), SimDice("1"))
+    made = Swarm(world, calm(mix()), SimDice("1"))
     world.run(made.story())
     assert made.cluster.judge.violations == []
     assert made.counts.known > 10
-    assert (made.counts.unknown, made.counts.stale, made.fault_count) == (0, 0, 0)
-    assert made.cluster.judge.leader in [made.cluster.machines[n].host.ip for n in NAMENODES]
+    assert made.counts.observed > 0
+    assert (made.counts.stale, made.outages.fault_count) == (0, 0)
+    assert made.cluster.judge.leader in [
+        made.cluster.machines[name].host.ip for name in OBSERVED.voters
+    ]
 
 
 def test_a_result_tells_what_failed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,22 @@ from hdfsd.sim.world import World
 
 def test_doubt_takes_names_out_of_what_is_known() -> None:
     names = Names(there={"/a": True, "/b": False}, gone={"/c": None})
-    names.doubt("/a", "/c", "/d")
+    names.doubt("/a", there=False)
+    names.doubt("/d", there=True)
+    names.doubt("", there=True)
     assert names.there == {"/b": False}
-    assert names.gone == {}
-    assert list(names.doubtful) == ["/a", "/c", "/d"]
+    assert names.gone == {"/c": None}
+    assert names.doubtful == {"/a": False, "/d": True}
+
+
+def test_what_was_done_after_all_is_known_from_then_on() -> None:
+    names = Names(doubtful={"/made": True, "/removed": False})
+    names.seen("/made", there=False, is_dir=False)
+    names.seen("/removed", there=True, is_dir=True)
+    assert names.doubtful == {"/made": True, "/removed": False}
+    names.seen("/made", there=True, is_dir=True)
+    names.seen("/removed", there=False, is_dir=False)
+    assert names == Names(there={"/made": True}, gone={"/removed": None})
 
 
 def test_what_is_missing_and_what_has_come_back() -> None:
