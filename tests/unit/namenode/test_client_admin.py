@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -35,6 +36,25 @@ def test_into_safe_mode_and_out_again(way_out: int) -> None:
     assert safe_mode(desktop, GET)
     assert not safe_mode(desktop, way_out)
     assert not safe_mode(desktop, GET)
+
+
+def test_leaving_leaves_the_look_at_every_block_to_the_next_tick() -> None:
+    """P7: of a million it takes seconds."""
+    desktop, looked = Desktop(), []
+    blocks = desktop.state.blocks
+    blocks.redundancy.populating = False
+
+    def scan_all() -> Iterator[None]:
+        looked.append("every block")
+        yield
+
+    blocks.redundancy.scan_all = scan_all  # type: ignore[method-assign]
+    assert safe_mode(desktop, ENTER)
+    assert not safe_mode(desktop, LEAVE)
+    assert looked == []
+    for _ in blocks.tick(1_000):
+        pass
+    assert looked == ["every block"]
 
 
 def test_anybody_may_ask_but_only_superusers_may_change() -> None:
