@@ -31,6 +31,8 @@ DEFAULTS = {
     "ha.health-monitor.rpc-timeout.ms": 45000,
     "ha.failover-controller.graceful-fence.rpc-timeout.ms": 5000,
     "ha.zookeeper.session-timeout.ms": 10000,
+    # As where neither this key nor the one of the health checks is set.
+    "hdfsd.ha.heartbeat.timeout": "3s",
 }
 """`hdfsd cluster up` has shorter ones: tests are in a hurry."""
 

@@ -169,9 +169,8 @@ class MixedCluster:
 
     def save(self, which: str, *, leave: bool = True) -> None:
         """Makes a NameNode save its image; without `leave` it stays in safe mode."""
-        for words in (("-safemode", "enter"), ("-saveNamespace",), ("-safemode", "leave"))[
-            : 2 + leave
-        ]:
+        asked = [("-safemode", "enter"), ("-saveNamespace",), ("-safemode", "leave")]
+        for words in asked if leave else asked[:2]:
             self.shell.must(*self._admin(which), *words)
 
     def _admin(self, which: str) -> tuple[str, ...]:
