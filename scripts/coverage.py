@@ -15,6 +15,7 @@ from pathlib import Path
 
 import probes
 
+from hdfsd.base import config_keys, settings
 from hdfsd.cli.dfs import COMMANDS as DFS_COMMANDS
 from hdfsd.cli.haadmin import COMMANDS as HAADMIN_COMMANDS
 from hdfsd.cli.main import COMMANDS as MAIN_COMMANDS
@@ -94,6 +95,35 @@ def operation_rows() -> Iterator[Row]:
     for operation in Op:
         built = probes.data_operation_is_built(operation)
         yield str(operation.value), operation.name, BUILT if built else MISSING
+
+
+IMAGE_KEYS = ("dfs.image.", "dfs.namenode.checkpoint.", "dfs.namenode.num.", "dfs.ha.standby.")
+"""Beginnings of the settings of images and checkpoints."""
+UNREAD_IMAGE_KEYS = {
+    "dfs.image.parallel.": "an image is read by one thread, and written without sub-sections",
+    "dfs.image.transfer-bootstrap-standby.": "a download is as fast as its reader",
+    "dfs.namenode.checkpoint.dir": "of the SecondaryNameNode, which is not built",
+    "dfs.namenode.checkpoint.edits.dir": "of the SecondaryNameNode, which is not built",
+    "dfs.namenode.checkpoint.max-retries": "of the SecondaryNameNode, which is not built",
+    "dfs.namenode.legacy-oiv-image.dir": "the image of Hadoop 2.3 and before is not written",
+}
+PARTLY_READ_IMAGE_KEYS = {
+    "dfs.image.transfer.bandwidthPerSec": "of uploads; a download is as fast as its reader",
+    "dfs.image.compression.codec": "those of zlib",
+}
+
+
+def setting_rows() -> Iterator[Row]:
+    """(key, state, what is missing) of the settings of images and checkpoints."""
+    source = Path(settings.__file__).read_text()
+    known = {key for key in config_keys.DEFAULTS if key.startswith(IMAGE_KEYS)}
+    for key in sorted(known | {"dfs.namenode.legacy-oiv-image.dir"}):
+        if f'"{key}"' in source:
+            note = PARTLY_READ_IMAGE_KEYS.get(key, "")
+            yield f"`{key}`", PARTLY if note else BUILT, note
+        else:
+            (note,) = (why for start, why in UNREAD_IMAGE_KEYS.items() if key.startswith(start))
+            yield f"`{key}`", MISSING, note
 
 
 def built_commands() -> dict[str, str]:
@@ -196,6 +226,10 @@ def page() -> str:
         "## Image sections",
         "",
         *table(("section", "state", "what is missing"), iter(sections)),
+        "",
+        "## Settings of images and checkpoints",
+        "",
+        *table(("key", "state", "what is missing"), setting_rows()),
         "",
         "## Data transfer operations",
         "",

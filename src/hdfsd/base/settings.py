@@ -35,6 +35,9 @@ IN_PROGRESS_TAIL_PERIOD_MS = 250
 """Our default period of in-progress tailing; Hadoop's 60 s is meant for finished segments."""
 ELECTION_YIELD_MS_MAX = 60_000
 """An outage lasts that much longer when those are dead who were to go first."""
+IMAGE_CODECS = tuple(
+    f"org.apache.hadoop.io.compress.{name}Codec" for name in ("Default", "Deflate", "Gzip")
+)
 STORAGE_TYPES = ("DISK", "SSD", "ARCHIVE", "RAM_DISK", "PROVIDED", "NVDIMM")
 _TYPED_DIRECTORY = re.compile(r"\[(\w+)\](.+)")
 
@@ -49,7 +52,8 @@ class CheckpointSettings:
     extra_edits_retained: int
     extra_segments_retained: int
     on_standby: bool
-    compress: bool
+    codec: str
+    """Hadoop's class that compresses images; "" is none."""
     transfer_timeout_ms: int
     transfer_chunk_bytes: int
     transfer_bandwidth: int
@@ -66,11 +70,21 @@ class CheckpointSettings:
             extra_edits_retained=conf.get_int("dfs.namenode.num.extra.edits.retained"),
             extra_segments_retained=conf.get_int("dfs.namenode.max.extra.edits.segments.retained"),
             on_standby=conf.get_bool("dfs.ha.standby.checkpoints"),
-            compress=conf.get_bool("dfs.image.compress"),
+            codec=_image_codec(conf),
             transfer_timeout_ms=conf.get_duration_ms("dfs.image.transfer.timeout"),
             transfer_chunk_bytes=conf.get_size("dfs.image.transfer.chunksize"),
             transfer_bandwidth=conf.get_size("dfs.image.transfer.bandwidthPerSec"),
         )
+
+
+def _image_codec(conf: Configuration) -> str:
+    if not conf.get_bool("dfs.image.compress"):
+        return ""
+    key = "dfs.image.compression.codec"
+    codec = conf.get(key) or ""
+    if codec not in IMAGE_CODECS:
+        raise NotBuilt(f"{key}={codec}: images are compressed by one of {', '.join(IMAGE_CODECS)}")
+    return codec
 
 
 def tails_in_progress(conf: Configuration) -> bool:

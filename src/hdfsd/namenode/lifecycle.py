@@ -15,7 +15,6 @@ from hdfsd.base.errors import HdfsdError, ServiceFailed, StandbyError, ensure
 from hdfsd.base.ids import TxId
 from hdfsd.base.settings import NameNodeSettings
 from hdfsd.editlog.ops import EditOp
-from hdfsd.image import sections
 from hdfsd.image.save import save
 from hdfsd.image.sections import ImageHeader
 from hdfsd.namenode.committer import Committer
@@ -411,8 +410,7 @@ class Lifecycle:
             txid = self._state.applied_txid
             namespace = self._state.namespace
             header = ImageHeader(self._state.info.storage.namespace_id, txid)
-            compressed = self._settings.checkpoint.compress
-            codec = sections.DEFAULT_CODEC if compressed else sections.NO_CODEC
+            codec = self._settings.checkpoint.codec
             image = await self._storage.save_image(
                 txid,
                 lambda: save(namespace, header, codec),

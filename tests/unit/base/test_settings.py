@@ -152,6 +152,23 @@ def test_a_datanode_joins_its_internal_nameservices_only() -> None:
     assert list(DataNodeSettings.from_configuration(conf).nameservices) == ["ns"]
 
 
+def test_how_images_are_compressed() -> None:
+    gzip = "org.apache.hadoop.io.compress.GzipCodec"
+    codec = "dfs.image.compression.codec"
+    for values, found in (
+        ({}, ""),
+        ({codec: "org.example.Codec"}, ""),
+        ({"dfs.image.compress": "true"}, "org.apache.hadoop.io.compress.DefaultCodec"),
+        ({"dfs.image.compress": "true", codec: gzip}, gzip),
+    ):
+        made = NameNodeSettings.from_configuration(parse(values), nowhere)
+        assert made.checkpoint.codec == found
+    with pytest.raises(NotBuilt, match=f"{codec}=org.example.Codec"):
+        NameNodeSettings.from_configuration(
+            parse({"dfs.image.compress": "true", codec: "org.example.Codec"}), nowhere
+        )
+
+
 def test_who_lets_others_go_first_and_who_is_never_elected() -> None:
     usual = FailoverSettings.from_configuration(parse({}), nowhere)
     assert (usual.election_yield_ms, usual.election_eligible) == (0, True), "as Hadoop's"
