@@ -13,6 +13,11 @@ LAST_MAX = 20
 NAMES_MAX = 100
 OTHERS = "others"
 UNSEEN = "something that was over before it was looked at"
+IDLE = "nothing: the loop itself waited for a processor"
+TOLD_PER_MINUTE_MAX = 20
+MINUTE_MS = 60_000
+LOOP = ("asyncio.runners", "asyncio.base_events", "asyncio.events", "uvloop")
+"""What stands above every step of a loop, and above it whatever started the process."""
 PACKAGE = "hdfsd."
 PLUMBING = ("hdfsd.rpc.", "hdfsd.io.", "hdfsd.daemons.")
 """Stands below whatever is done, and names nothing of it."""
@@ -51,13 +56,16 @@ def name_of(stack: Sequence[Place], task: str) -> str:
 
     `stack` begins outside; `task` is the task's name, "" when there is none.
     """
+    loops = [n for n, place in enumerate(stack, 1) if place.module.startswith(LOOP)]
+    stack = stack[loops[-1] if loops else 0 :]
+    if not stack:
+        return IDLE
     own = [place for place in stack if place.module.startswith(PACKAGE)]
     telling = [place for place in own if not place.module.startswith(PLUMBING)] or own
     parts = [f"task {task}"] if task and not task.startswith("Task-") else []
     if not telling:
         inner = stack[-1:]
-        parts += [f"{place} (line {place.line})" for place in inner]
-        return ": ".join(parts) or UNSEEN
+        return ": ".join([*parts, *(f"{place} (line {place.line})" for place in inner)])
     first, last = telling[0], telling[-1]
     path = f"{first} (line {first.line})"
     if first is not last:
@@ -74,14 +82,21 @@ class Stalls:
         self.total_ms = 0
         self.last: deque[Stall] = deque(maxlen=LAST_MAX)
         self.by_name: Counter[str] = Counter()
+        self._told_ms: deque[int] = deque(maxlen=TOLD_PER_MINUTE_MAX)
 
-    def add(self, stall: Stall) -> None:
+    def add(self, stall: Stall) -> bool:
+        """Whether a log has room for it: not when the machine is to blame, nor for too many."""
         self.count += 1
         self.total_ms += stall.millis
         self.max_ms = max(self.max_ms, stall.millis)
         self.last.append(stall)
         known = stall.name in self.by_name or len(self.by_name) < NAMES_MAX
         self.by_name[stall.name if known else OTHERS] += 1
+        full = len(self._told_ms) == TOLD_PER_MINUTE_MAX
+        if stall.name == IDLE or (full and stall.wall_ms - self._told_ms[0] < MINUTE_MS):
+            return False
+        self._told_ms.append(stall.wall_ms)
+        return True
 
     def as_json(self) -> dict[str, Any]:
         """Attributes of a bean."""

@@ -88,8 +88,8 @@ def watch_loop(settings: NameNodeSettings, stalls: Stalls) -> LoopWatch:
     """Tells of stalls, and gives the heartbeat that a failover controller listens to."""
 
     def on_stall(stall: Stall) -> None:
-        stalls.add(stall)
-        log.warning("%s", stall.describe())
+        if stalls.add(stall):
+            log.warning("%s", stall.describe())
 
     try:
         giver = HeartbeatGiver(settings.addresses.for_servers)

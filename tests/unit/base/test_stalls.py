@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from hdfsd.base.stalls import LAST_MAX, NAMES_MAX, OTHERS, UNSEEN, Place, Stall, Stalls, name_of
+from hdfsd.base.stalls import (
+    IDLE,
+    LAST_MAX,
+    MINUTE_MS,
+    NAMES_MAX,
+    OTHERS,
+    TOLD_PER_MINUTE_MAX,
+    Place,
+    Stall,
+    Stalls,
+    name_of,
+)
 
+MAIN = Place("hdfsd.cli.main", "main", 9)
 RUN = Place("asyncio.base_events", "run_forever", 1)
 SERVE = Place("hdfsd.rpc.server", "RpcServer._call", 2)
 LISTING = Place("hdfsd.namenode.client_reads", "ClientReads.get_listing", 3)
@@ -30,7 +42,9 @@ SORT = Place("operator", "attrgetter", 5)
             "task blocks: namespace.tree.Namespace.children (line 4)",
         ),
         ([RUN, SORT], "tail", "task tail: operator.attrgetter (line 5)"),
-        ([], "", UNSEEN),
+        ([MAIN, RUN, LISTING], "", "namenode.client_reads.ClientReads.get_listing (line 3)"),
+        ([MAIN, RUN], "", IDLE),
+        ([], "", IDLE),
     ],
 )
 def test_names(stack: list[Place], task: str, name: str) -> None:
@@ -52,3 +66,12 @@ def test_all_is_counted_and_bounded() -> None:
     assert Stall("x", 123, 4, 0).describe() == (
         "the event loop did not come round for 123 ms (4 ms on a processor): x"
     )
+
+
+def test_a_log_is_not_flooded() -> None:
+    stalls, wall_ms = Stalls(), 1_700_000_000_000
+    told = [stalls.add(Stall("x", 60, 60, wall_ms + n)) for n in range(100)]
+    assert told == [True] * TOLD_PER_MINUTE_MAX + [False] * (100 - TOLD_PER_MINUTE_MAX)
+    assert not stalls.add(Stall(IDLE, 60, 0, wall_ms + MINUTE_MS))
+    assert stalls.add(Stall("x", 60, 60, wall_ms + MINUTE_MS))
+    assert stalls.count == 102
