@@ -407,6 +407,15 @@ class BlockManager:
         construction = self.blocks.open.get(self.blocks.need(block_id))
         return None if construction is None else construction.truncate_to
 
+    def left_uncut(self) -> list[InodeId]:
+        """Files that a truncation waits for, and whose last block nobody recovers."""
+        return [
+            self.blocks.inode_id(row)
+            for row, construction in self.blocks.open.items()
+            if construction.truncate_to is not None
+            and self.blocks.state(row) == BlockState.UNDER_CONSTRUCTION
+        ]
+
     def has_minimum_replicas(self, block_id: BlockId) -> bool:
         """Enough finalized replicas to be complete."""
         return self.blocks.live_count(self.blocks.need(block_id)) >= self._settings.replication_min

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
 from hdfsd.base.errors import RemoteFault
 from hdfsd.base.ids import InodeId
@@ -43,21 +44,31 @@ class Monitors:
             await at_leisure(self._state.blocks.tick(self._clock.now_ms()), self._state)
 
     async def watch_leases(self) -> None:
-        """Releases what is past the hard limit (LeaseManager.Monitor); active only."""
-        leases = self._state.namespace.leases
+        """Releases what is past the hard limit (LeaseManager.Monitor); active only.
+
+        First of all those of files that another NameNode had begun to cut: who truncated them was
+        told to wait for that, and will not come again."""
+        leases, blocks = self._state.namespace.leases, self._state.blocks
+        looked_for_uncut = False
         while True:
             await asyncio.sleep(self._settings.lease.recheck_ms / 1000)
-            if self._state.blocks.safe_mode.active:
+            if blocks.safe_mode.active:
                 continue
+            if not looked_for_uncut:
+                looked_for_uncut = True
+                await self._release_all(blocks.left_uncut())
             for holder, inode_ids in leases.hard_expired(self._clock.now_ms()):
                 log.info("the lease of %s is past its hard limit", holder)
-                for inode_id in inode_ids:
-                    try:
-                        self._release(inode_id)
-                    except RemoteFault as error:
-                        # Its blocks still lack replicas, say: nobody hears it, it is tried again.
-                        log.warning("inode %d keeps its lease for now: %s", inode_id, error)
-                    await asyncio.sleep(0)
+                await self._release_all(inode_ids)
+
+    async def _release_all(self, inode_ids: Iterable[InodeId]) -> None:
+        for inode_id in inode_ids:
+            try:
+                self._release(inode_id)
+            except RemoteFault as error:
+                # Its blocks still lack replicas, say: nobody hears it, it is tried again.
+                log.warning("inode %d keeps its lease for now: %s", inode_id, error)
+            await asyncio.sleep(0)
 
     def _release(self, inode_id: InodeId) -> None:
         state, now_ms = self._state, self._clock.now_ms()

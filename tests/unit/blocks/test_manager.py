@@ -157,7 +157,9 @@ def test_what_is_to_be_cut_is_cut_by_whoever_recovers_it(world):
     assert world.manager.truncating_to(what.block_id) is None
     world.manager.reopen_block(what.block_id, truncate_to=40)
     assert world.manager.truncating_to(what.block_id) == 40
+    assert world.manager.left_uncut() == [16386]
     assert world.manager.start_recovery(what.block_id, 1002, world.now_ms)
+    assert world.manager.left_uncut() == [], "somebody is at it"
     ((recovering,),) = (command.recoveryCmd.blocks for command in world.heartbeat("a"))
     assert (recovering.truncateBlock.numBytes, recovering.newGenStamp) == (40, 1002)
     agreed = world.block(0, 40, 1002)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from small_namenode import LivingNameNode, call, on_virtual_time, registration
 
 from hdfsd.base.errors import SafeModeFault
-from hdfsd.editlog.ops import CloseOp, EditOp, ReassignLeaseOp
+from hdfsd.base.ids import Block, BlockId, GenStamp
+from hdfsd.editlog.ops import (
+    CloseOp,
+    EditOp,
+    PermissionStatus,
+    ReassignLeaseOp,
+    SetGenstampV2Op,
+    TruncateOp,
+)
 from hdfsd.wire.messages import acl, client_namenode, datanode, hdfs
 
 c = client_namenode
@@ -145,6 +154,41 @@ def test_a_file_that_is_gone_meanwhile_is_passed_over() -> None:
         assert made.state.applied_txid == before
 
     on_virtual_time(story)
+
+
+def test_what_another_namenode_had_begun_to_cut_is_cut_at_once() -> None:
+    """Its client waits for the file to be closed, and does not ask again."""
+
+    async def story(made: LivingNameNode) -> None:
+        await active(made)
+        blocks, now_ms = made.state.blocks, made.ports.clock.now_ms()
+        reg = registration("d1", 1)
+        blocks.register(reg, "10.0.0.1", now_ms)
+        blocks.heartbeat(_heartbeat(reg), now_ms, 0)
+        create(made, "/f")
+        add = c.AddBlockRequestProto(src="/f", clientName="c1")
+        last = made.client.add_block(add, call("addBlock")).block.b
+        made.state.commit([SetGenstampV2Op(1002), _cut(made, last.blockId)], now_ms)
+        await asyncio.sleep(10)
+        assert blocks.is_under_recovery(last.blockId)
+        assert blocks.truncating_to(last.blockId) == 3
+        assert len([op for op in await logged(made) if isinstance(op, ReassignLeaseOp)]) == 1
+
+    on_virtual_time(story)
+
+
+def _cut(made: LivingNameNode, block_id: int) -> EditOp:
+    """The file closed with 7 bytes, and the edit of a truncation to 3; no recovery is started."""
+    namespace, blocks = made.state.namespace, made.state.blocks
+    row = namespace.lookup("/f")
+    whole = Block(BlockId(block_id), 7, GenStamp(1001))
+    close = CloseOp(0, "/f", 1, 5, 5, 10, (whole,), PermissionStatus("hdfs", "supergroup", 0o644))
+    made.state.commit([close], made.ports.clock.now_ms())
+    blocks.commit_block(whole)
+    blocks.finish_recovery(whole, blocks.storages(["uuid-d1"], ["s0"]))
+    assert blocks.is_complete(whole.block_id)
+    assert namespace.row_length(row) == 7
+    return TruncateOp("/f", "c1", "10.0.0.1", 3, 5, replace(whole, gen_stamp=GenStamp(1002)))
 
 
 def test_a_standby_releases_no_leases() -> None:
