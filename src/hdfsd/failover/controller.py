@@ -26,7 +26,7 @@ from hdfsd.failover.calls import Links, RequestSource, ServiceStatus, ZkfcServic
 from hdfsd.failover.candidate import Candidate, ElectionFailed
 from hdfsd.failover.elector import State, Turn
 from hdfsd.failover.fencing import FenceAttempt, Fencer, FencingPlan, Means
-from hdfsd.failover.health import HealthState
+from hdfsd.failover.health import HealthState, is_silent
 from hdfsd.failover.latecomer import Latecomer, obstacle_of, status_of
 from hdfsd.failover.monitor import HealthMonitor
 from hdfsd.failover.policy import INELIGIBLE, Action, Decision, Policy, ServiceState
@@ -329,7 +329,7 @@ class FailoverController:
         words = self._links.words(target.zkfc)
         try:
             health = json.loads(await words.ask(EXPLAIN, deadline_ms=PEER_MS))["health"]
-            if health["state"] == HealthState.SERVICE_NOT_RESPONDING.value:
+            if is_silent(HealthState(health["state"]), str(health["reason"])):
                 return f"its controller says: {health['reason']}"
         except (HdfsdError, ValueError, KeyError, TypeError) as error:
             log.info("the controller of %s tells nothing: %s", describe(target), error)

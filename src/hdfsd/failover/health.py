@@ -68,6 +68,19 @@ RULES: Mapping[Observation, Rule] = {
 """The last observation alone decides: what was before it says nothing about now."""
 
 
+def is_silent(health: HealthState, reason: str) -> bool:
+    """Whether a controller that says this has found its NameNode alive and mute: one that ended, or
+    starts again just now, refuses a connection or answers."""
+    mute = (Observation.FROZEN, Observation.NO_ANSWER)
+    return health is HealthState.SERVICE_NOT_RESPONDING and any(
+        reason.startswith(_sentence(observation)) for observation in mute
+    )
+
+
+def _sentence(observation: Observation) -> str:
+    return f"it {observation.value}"
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """What to do after an observation."""
@@ -94,7 +107,7 @@ class Health:
         rule = RULES[observation]
         entered = rule.state if rule.state is not self.state else None
         self.state = rule.state
-        reason = f"it {observation.value}" + (f": {detail}" if detail else "")
+        reason = _sentence(observation) + (f": {detail}" if detail else "")
         return Step(rule.following, self._pauses_ms[rule.pause], entered, reason)
 
     def describe(self) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hdfsd.base.settings import HealthSettings
-from hdfsd.failover.health import RULES, Health, HealthState, Next, Observation
+from hdfsd.failover.health import RULES, Health, HealthState, Next, Observation, is_silent
 
 SETTINGS = HealthSettings(
     connect_retry_interval_ms=11,
@@ -47,3 +47,11 @@ def test_cell(
     assert step.entered is (state if changes else None)
     assert step.reason == f"it {observation.value}: because"
     assert health.state is state
+
+
+@pytest.mark.parametrize("observation", list(Observation), ids=lambda o: o.name)
+def test_who_is_mute_though_alive(observation: Observation) -> None:
+    health = Health(SETTINGS)
+    step = health.step(observation, "detail")
+    mute = observation in (Observation.FROZEN, Observation.NO_ANSWER)
+    assert is_silent(health.state, step.reason) is mute
