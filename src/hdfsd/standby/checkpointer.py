@@ -188,10 +188,11 @@ class Checkpointer:
             )
 
     async def _upload(self, receiver: Receiver, image: SavedImage) -> tuple[Outcome, str]:
-        again = receiver.outcome is Outcome.BROKEN and receiver.failures > 0
         receiver.bytes_resumed = 0
         peer = receiver.peer
-        answer = await self._put(peer, image, {RESUME_HEADER: "ask"} if again else {})
+        # Whatever became of the last attempt: one before it may have left something there.
+        more = {RESUME_HEADER: "ask"} if receiver.failures else {}
+        answer = await self._put(peer, image, more)
         if answer.status == RESUME_STATUS:
             offset = receiver.bytes_resumed = answer.kept_bytes
             log.info("image %d: %s has %d bytes of it", image.txid, peer, offset)

@@ -272,9 +272,12 @@ def test_an_upload_that_broke_off_goes_on_where_the_peer_says() -> None:
         story.applied = 100
         await asyncio.sleep(61)
         assert nn2.outcome is Outcome.BROKEN
+        http.answers["nn2"] = ConnectFailed("gone meanwhile")
+        await asyncio.sleep(60)
+        assert nn2.outcome is Outcome.UNREACHABLE
         http.answers["nn2"] = Said(308, headers={"x-hdfsd-offset": "9"})
         http.after_resume["nn2"] = Said(200)
-        await asyncio.sleep(60)
+        await asyncio.sleep(120)
         assert nn2.outcome is Outcome.TAKEN
         _, url, headers, chunks = http.requests[-1]
         assert urlsplit(url).hostname == "nn2"
