@@ -39,7 +39,7 @@ ROWS = 5
 WRITERS = 3
 KEPT = 20
 """Files that each writer leaves: the namespace does not grow, so memory need not either."""
-GROWTH_FIXED_KIB, GROWTH_KIB = 2 << 10, 8
+GROWTH_FIXED_KIB, GROWTH_KIB = 4 << 10, 8
 """Allowed beyond the warm-up: once, and for each failover."""
 POOL_THREADS = 8
 """Pools start their threads when there is work for one more."""
@@ -47,10 +47,11 @@ KEYS = (
     # What is remembered for a time or up to a size: its end is to be seen, too.
     "dfs.namenode.retrycache.expirytime.millis=5000",
     "dfs.journalnode.edit-cache-size.bytes=65536",
-    # Nobody takes over but who is asked to, however long the others wait for a core.
+    # Nobody takes over but who is asked to, and nobody is dead, however long they wait for a core.
     "ha.health-monitor.rpc-timeout.ms=45000",
     "ha.zookeeper.session-timeout.ms=10000",
     "ha.failover-controller.graceful-fence.rpc-timeout.ms=20000",
+    "dfs.namenode.heartbeat.recheck-interval=60000",
 )
 pytestmark = [
     pytest.mark.system,
