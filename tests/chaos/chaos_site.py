@@ -23,6 +23,15 @@ from stints import Reign, Stint, stints_of
 
 NUMBERS = (1, 2, 3)
 CLIENTS = ("clients1", "clients2")
+WRITERS = (
+    ("writer", "own"),
+    ("writer", "native"),
+    ("namer", "own"),
+    ("writer", "native"),
+    ("namer", "own"),
+)
+READERS = tuple(("reader", kind) for kind in ("own", "native", "own", "native", "own"))
+"""What each does, and by which kind of client."""
 RESTART_S = 1.0
 SILENT_S = 40.0
 """A client that says nothing for so long is killed and replaced: hdfs-native waits for ever."""
@@ -201,9 +210,8 @@ class Clients:
         self._site, self._seed = site, seed
         self._directory = site.root / "history"
         self._directory.mkdir()
-        kinds = ("own", "native", "own", "native", "own")
-        self.places = [Client(f"w{n}", "writer", kind) for n, kind in enumerate(kinds, 1)]
-        self.places += [Client(f"r{n}", "reader", kind) for n, kind in enumerate(kinds, 1)]
+        self.places = [Client(f"w{n}", *each) for n, each in enumerate(WRITERS, 1)]
+        self.places += [Client(f"r{n}", *each) for n, each in enumerate(READERS, 1)]
         self.replaced = 0
         self._acknowledged = 0
 
@@ -246,7 +254,7 @@ class Clients:
     def acknowledged(self) -> int:
         """How many writes were, so far."""
         for place in self.places:
-            if place.role == "writer":
+            if place.role != "reader":
                 with place.history.open("rb") as lines:
                     lines.seek(place.heard_bytes)
                     told = lines.read()

@@ -1,6 +1,6 @@
 """Adapter. One client of the chaos, a process of its own: it notes what it asks and is told.
 
-    python worker.py writer|reader|last own|native NAME SEED HISTORY_FILE
+    python worker.py writer|namer|reader|last own|native NAME SEED HISTORY_FILE
 
 It goes on until its standard input ends; the last reader finds there what must be readable. The
 notes are lines of histories.begun_line and ended_line: a client that is killed leaves what it had
@@ -127,14 +127,18 @@ class Writer(Worker):
             time.sleep(0.2)
 
     def step(self) -> None:
-        acts = [self._mkdir, self._create, self._write, self._write]
-        if len(self._there) >= NAMES_MAX:
-            acts = []
+        acts = self.making() if len(self._there) < NAMES_MAX else []
         if self._there:
             acts += [self._delete, self._rename, self._rename]
-        if any(0 <= count < APPENDS_MAX for count in self._there.values()):
-            acts += [self._append]
-        self.dice.choice(acts)()
+        self.dice.choice([*acts, *self.appending()])()
+
+    def making(self) -> list[Callable[[], None]]:
+        """What a new name can be."""
+        return [self._mkdir, self._create, self._write, self._write]
+
+    def appending(self) -> list[Callable[[], None]]:
+        can = any(0 <= count < APPENDS_MAX for count in self._there.values())
+        return [self._append] if can else []
 
     def _fresh(self) -> str:
         """A name that nothing has; one that had something before, most of the time."""
@@ -193,6 +197,16 @@ class Writer(Worker):
         del self._there[path]
         if self.do(Kind.DELETE, path, lambda: self.client.delete(path))[0] is Outcome.OK:
             self._free.append(path)
+
+
+class Namer(Writer):
+    """Touches no bytes: what a fault finds under way is a call that must not be done twice."""
+
+    def making(self) -> list[Callable[[], None]]:
+        return [self._mkdir, self._create]
+
+    def appending(self) -> list[Callable[[], None]]:
+        return []
 
 
 class Reader(Worker):
@@ -261,13 +275,16 @@ class Reader(Worker):
         return all([self._read(each) is Outcome.OK for each in files])  # noqa: C419
 
 
+WRITERS = {"writer": Writer, "namer": Namer}
+
+
 def main() -> None:
     role, kind, name, seed, history = sys.argv[1:]
     conf_dir = os.environ["HADOOP_CONF_DIR"]
     client = {"own": OwnClient, "native": NativeClient}[kind](conf_dir, name)
     notes, dice = Notes(name, history), random.Random(f"{seed} {name}")
-    if role == "writer":
-        writer = Writer(client, notes, dice)
+    if role in WRITERS:
+        writer = WRITERS[role](client, notes, dice)
         writer.begin()
         writer.run(writer.step)
     elif role == "reader":
