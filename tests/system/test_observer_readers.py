@@ -128,3 +128,15 @@ def test_other_providers_of_the_command_line(
     if code:
         assert f"touchz: {key}='{package}.{provider}'" in said
         assert "RequestHedgingProxyProvider" in said
+
+
+def test_an_address_in_place_of_a_nameservice(watched: LossyCluster) -> None:
+    """IPFailoverProxyProvider: one address, which somebody else moves."""
+    address = watched.cluster.wait_for_active()["rpc"]
+    provider = "org.apache.hadoop.hdfs.server.namenode.ha.IPFailoverProxyProvider"
+    key = f"dfs.client.failover.proxy.provider.{address.partition(':')[0]}"
+    options = ("-D", f"{key}={provider}", "-D", f"fs.defaultFS=hdfs://{address}")
+    for words in (("-touchz", "/by-address"), ("-ls", "/")):
+        done = watched.cluster.hdfsd("dfs", *options, *words)
+        assert done.returncode == 0, done.stderr.decode()
+    assert "/by-address" in done.stdout.decode()
