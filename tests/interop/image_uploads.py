@@ -24,20 +24,27 @@ class Answer:
     """What it says of the cause, wherever it stands."""
     asked_for_body: bool
     """It said `100 Continue` first."""
+    offset: int = 0
+    """How much it has kept of an upload that broke off (ours only)."""
 
 
 class Upload:
-    """One PUT of an image, its body in the caller's hands."""
+    """One PUT of an image, its body (what follows `offset`) in the caller's hands."""
 
     def __init__(
-        self, port: int, query: Mapping[str, str], body: bytes, headers: Mapping[str, str]
+        self,
+        port: int,
+        query: Mapping[str, str],
+        body: bytes,
+        headers: Mapping[str, str],
+        offset: int = 0,
     ) -> None:
         self._socket = socket.create_connection((HOST, port), 60)
         lines = [
             f"PUT /imagetransfer?{urlencode(query)} HTTP/1.1",
             f"Host: {HOST}:{port}",
             "Content-Type: application/octet-stream",
-            f"Content-Length: {len(body)}",
+            f"Content-Length: {len(body) - offset}",
             f"X-MD5-Digest: {hashlib.md5(body).hexdigest()}",
             *(f"{name}: {value}" for name, value in headers.items()),
         ]
@@ -64,7 +71,8 @@ class Upload:
         self._socket.close()
         found = MESSAGE.search(text)
         said = html.unescape(found[1]) if found else text or response.reason
-        return Answer(response.status, " ".join(said.split()), asked_for_body)
+        offset = int(response.headers.get("X-Hdfsd-Offset", "0"))
+        return Answer(response.status, " ".join(said.split()), asked_for_body, offset)
 
     def close(self) -> None:
         self._socket.close()

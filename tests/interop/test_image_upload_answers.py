@@ -159,6 +159,31 @@ def test_both_give_the_same_answers(pair: Pair) -> None:
     ]
 
 
+def test_an_upload_to_ours_that_broke_off_goes_on(pair: Pair) -> None:
+    with pair.running(HDFSD, HDFSD, image_age_s=TWO_HOURS):
+        port, query = pair.http("nn1"), pair.query(6_000_000, BIG_BODY)
+        first = Upload(port, query, BIG_BODY, EXPECT)
+        assert first.was_asked_for_body()
+        first.send(BIG_BODY[: len(BIG_BODY) // 2])
+        first.close()
+        answer = Answer(0, "", False)
+
+        def seen_to_be_cut() -> bool:
+            nonlocal answer
+            answer = put(port, query, BIG_BODY, headers={"X-Hdfsd-Resume": "ask"})
+            return answer.status != 409
+
+        wait_for("the cut", seen_to_be_cut)
+        assert (answer.status, answer.asked_for_body) == (308, False)
+        assert 0 < answer.offset <= len(BIG_BODY) // 2
+        resumed = {**EXPECT, "X-Hdfsd-Offset": str(answer.offset)}
+        rest = Upload(port, query, BIG_BODY, resumed, answer.offset)
+        assert rest.was_asked_for_body()
+        rest.send(BIG_BODY[answer.offset :])
+        assert rest.answer(asked_for_body=True).status == 200
+    assert (pair.current("nn1") / f"fsimage_{6_000_000:019d}").read_bytes() == BIG_BODY
+
+
 def images(pair: Pair, name: str) -> set[int]:
     found = (re.fullmatch(r"fsimage_(\d+)", path.name) for path in pair.current(name).iterdir())
     return {int(match[1]) for match in found if match}
