@@ -51,6 +51,9 @@ def test_nobody_makes_the_third_one_active(cluster: Any) -> None:
     assert cluster.wait_for_active(WAIT_S)["id"] == "nn1"
     told = json.loads(cluster.hdfsd("haadmin", "-explain", "--json").stdout)
     assert "hdfsd.ha.election.eligible=false: it is never elected" in json.dumps(told)
+    said = cluster.hdfsd("haadmin", "-explain").stdout.decode()
+    assert "nn2 becomes active" in said
+    assert "nn3 becomes active" not in said
 
 
 def test_when_the_first_is_gone_the_second_takes_over_after_its_while(cluster: Any) -> None:

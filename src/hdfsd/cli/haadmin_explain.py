@@ -79,6 +79,8 @@ def obstacle_of(controller: dict[str, Any]) -> str:
     """Why a controller stays out of the election, in its own words."""
     if not controller or controller["election"]["state"] != "OUT":
         return ""
+    if not controller.get("eligible", True):
+        return "it is never elected (hdfsd.ha.election.eligible=false)"
     if controller["hold_ms"]:
         return f"its controller ceded, and waits {controller['hold_ms']} ms more"
     if controller.get("waits"):

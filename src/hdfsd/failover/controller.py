@@ -278,6 +278,7 @@ class FailoverController:
             "expected_state": self._policy.expected.name,
             "hold_ms": self._policy.hold_ms(self._clock.now_ms()),
             "waits": self._waits,
+            "eligible": self._policy.eligible,
             "lock": await self._lock_as_seen(),
             "fencing_methods": [str(method) for method in self._fencer.methods],
             **self._timeline.as_json(),

@@ -31,8 +31,8 @@ UNKNOWN = "UNKNOWN"
 """Of Hadoop's controllers, which say nothing of themselves."""
 HEARTBEAT_LATE_MS = 500
 """Between two looks at a heartbeat, and two beats."""
-WAITING = frozenset({"STANDBY", UNKNOWN})
-"""States of a controller that takes the lock as soon as it is free."""
+WAITING = frozenset({"STANDBY", "YIELDING", UNKNOWN})
+"""States of a controller that takes the lock when it is free, at once or when others had leave."""
 
 
 @dataclass(frozen=True, slots=True)

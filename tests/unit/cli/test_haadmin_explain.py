@@ -104,6 +104,7 @@ def test_hadoops_controllers_and_namenodes() -> None:
     ("changes", "why"),
     [
         ({"hold_ms": 700}, "its controller ceded, and waits 700 ms more"),
+        ({"eligible": False}, "it is never elected (hdfsd.ha.election.eligible=false)"),
         (
             {"health": {"state": "SERVICE_NOT_RESPONDING", "since_wall_ms": 1, "reason": "gone"}},
             "its controller is out of the election: SERVICE_NOT_RESPONDING: gone",

@@ -103,7 +103,9 @@ def test_one_that_is_not_eligible_is_never_active(world_of: Callable[[int], Worl
         await asyncio.sleep(60)
         assert world.active() == []
         assert world.controllers["nn3"].election is State.OUT
-        told = (await world.controllers["nn3"].explain())["election"]
+        explained = await world.controllers["nn3"].explain()
+        assert explained["eligible"] is False
+        told = explained["election"]
         assert told["reason"] == "hdfsd.ha.election.eligible=false: it is never elected"
         world.namenodes["nn2"].start()
         await world.until(lambda: world.active() == ["nn2"])

@@ -123,6 +123,7 @@ def test_not_exactly_one_active(nodes: tuple[NodeView, ...], then: str) -> None:
     [
         (NN2, ""),
         (NN3, ""),
+        (NodeView("x", S, "", "YIELDING"), ""),
         (NodeView("x", None, "refused", "STANDBY"), "its NameNode does not answer"),
         (NodeView("x", OBSERVER, "", "OUT"), "its NameNode is observer"),
         (NodeView("x", S, "", ""), "its controller does not answer"),
