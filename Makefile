@@ -6,7 +6,8 @@ HADOOP ?= .hadoop
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PYTEST := $(BIN)/python -m pytest
-SEEDS ?= 1000
+SEEDS ?= 10000
+CI_SEEDS ?= 1500
 JOURNAL_SEEDS ?= 10000
 FUZZ ?= 30
 FUZZ_SEED ?= 0
@@ -17,13 +18,14 @@ DOCS := docs/COVERAGE.md
 
 export HDFSD_HADOOP_LIB ?= $(abspath $(HADOOP)/lib)
 
-.PHONY: help setup check test sim sim-journal sim-pairs fuzz chaos interop compiled test-compiled bench bench-journal demo docs lock clean
+.PHONY: help setup check test sim sim-part sim-journal sim-pairs fuzz chaos interop compiled test-compiled bench bench-journal demo docs lock clean
 
 help:
 	@echo "make demo     a cluster on this machine, its active NameNode killed, the file read back"
 	@echo "make test     all tests but those that need Java"
 	@echo "make check    format, lint, types, imports, style, unit tests: under a minute"
-	@echo "make sim      SEEDS=$(SEEDS) seeds of the simulator: a whole cluster"
+	@echo "make sim      SEEDS=$(SEEDS) seeds of the simulator: a whole cluster, all causes of failovers"
+	@echo "make sim-part     CI_SEEDS=$(CI_SEEDS) of them"
 	@echo "make sim-journal  JOURNAL_SEEDS=$(JOURNAL_SEEDS) seeds: journals and duelling writers alone"
 	@echo "make sim-pairs    a fault at every call of a journal's life, then at every pair of calls"
 	@echo "make fuzz     FUZZ=$(FUZZ) seconds each: edits and journal requests, guided by coverage"
@@ -57,6 +59,9 @@ test: $(READY)
 
 sim: $(READY)
 	$(BIN)/hdfsd sim --seeds $(SEEDS)
+
+sim-part: $(READY)
+	$(BIN)/hdfsd sim --seeds $(CI_SEEDS)
 
 sim-journal: $(READY)
 	$(BIN)/hdfsd sim --world journal --seeds $(JOURNAL_SEEDS)

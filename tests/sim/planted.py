@@ -243,7 +243,7 @@ def follow_only_before_the_first_lead(patch: pytest.MonkeyPatch) -> None:
     honest = Lifecycle._follow
 
     async def follow(self: Lifecycle) -> None:
-        if self.timeline:
+        if len(self.timeline) > 1:
             await asyncio.Event().wait()
         await honest(self)
 

@@ -1,4 +1,8 @@
-"""Seeds that once failed, with the reason, and some hundred that nobody has looked at before."""
+"""Some hundred seeds that nobody has looked at before.
+
+Those that once failed are not kept by their number: it means another story after every change of
+the mix. What they showed is for a test of the part that was wrong, or a planted bug.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +18,6 @@ pytestmark = pytest.mark.sim
 
 SHARDS = 8
 SEEDS_PER_SHARD = 30
-ONCE_FAILED = {
-    33: "a promoted NameNode read a lagging copy only, though another one was finalized",
-    59: "the same, with no fault at all: a JournalNode that is slow",
-    166: "a NameNode that was overtaken while it caught up called that a broken invariant",
-    294: "the same, three transactions behind",
-    98: "no extra segments to be kept: the purge looked behind the end of its list",
-    38: "the judge took a NameNode for active that had lost its epoch and did not know it yet",
-    260: "a session that was closed while the lock service was cut off held its lock for ever",
-}
-
-
-@pytest.mark.parametrize("seed", ONCE_FAILED)
-def test_a_seed_that_once_failed(seed: int) -> None:
-    assert run_seed(seed).failure == ""
 
 
 @pytest.mark.parametrize("shard", range(SHARDS))

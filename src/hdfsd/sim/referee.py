@@ -8,7 +8,10 @@
 - F4: an image is written after as many transactions as were asked for, not again and again.
 
 An operator who forces a NameNode to be active goes past F2 and F3: they are not judged where the
-mix has one.
+mix has one. Nor does F2 know a NameNode that got its epoch when its controller had no lock: an
+order to become active may be carried out late, after the NameNode was asked to be standby on
+another connection, as in Hadoop; no breadcrumb names it then, and its epoch goes to whoever comes
+next.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ class Referee:
         self._fencing_kills = fencing_kills
         self._images: dict[tuple[str, int], int] = {}
         """(NameNode, its life) to how many images it has written."""
+        self._rightful: dict[str, bool] = {}
+        """NameNode to whether its controller had the lock when it got its last epoch."""
         cluster.locks.on_claim = self._claimed
         cluster.judge.on_leader = self._leads
         cluster.on_image = self._wrote_image
@@ -43,14 +48,17 @@ class Referee:
             return
         for name in self._cluster.actives():
             host = self._cluster.machines[name].host
-            led_since_s = self._cluster.judge.led_since_s.get(host.ip, 0.0)
-            if name != claim.machine and led_since_s < self._cluster.locks.held_since_s:
+            led_before = (
+                self._cluster.judge.led_since_s.get(host.ip, 0.0) < self._cluster.locks.held_since_s
+            )
+            if name != claim.machine and led_before and self._rightful.get(name, True):
                 self._accuse("F2", f"{claim.machine} takes over while {name} is active")
 
     def _leads(self, ip: str) -> None:
         cluster = self._cluster
         name = cluster.world.name_of(ip)
-        if self._forced or cluster.locks.holding_machine != name:
+        self._rightful[name] = cluster.locks.holding_machine == name
+        if self._forced or not self._rightful[name]:
             return
         crumb = cluster.locks.breadcrumb
         named = decode(crumb.data, "the breadcrumb").namenodeId if crumb else "nobody"

@@ -61,6 +61,22 @@ def test_taking_over_beside_an_active(forced: bool, kills: bool) -> None:
     assert accused == (["F2"] if kills and not forced else [])
 
 
+def test_an_active_that_was_late_is_nobody_whom_a_breadcrumb_could_name() -> None:
+    small = SmallCluster()
+    judged(small)
+
+    async def story(process: Process) -> None:
+        locks, judge = small.cluster.locks, small.cluster.judge
+        locks.holder = None
+        assert judge.on_leader is not None
+        judge.on_leader(small.cluster.machines[small.active].host.ip)
+        locks.held_since_s = small.world.loop.time()
+        locks.on_claim(Claim(small.standby, holds_lock=True))
+
+    small.play(story)
+    assert small.cluster.judge.violations == []
+
+
 @pytest.mark.parametrize("crumb", [True, False])
 def test_a_leader_whom_the_breadcrumb_does_not_name(crumb: bool) -> None:
     small = SmallCluster()
