@@ -121,7 +121,7 @@ def test_concat(lossy: LossyCluster, java: JavaClient) -> None:
 
 
 def test_truncate(lossy: LossyCluster, java: JavaClient) -> None:
-    """Hadoop's own NameNode refuses this retry; ours goes on with what the other one began."""
+    """Hadoop's NameNode refuses this retry (HDFS-16381); ours goes on with what the other began."""
     java.do("put", "/truncate/a", 1_000)
     with lossy.loses_answer("truncate"):
         assert java.do("truncate", "/truncate/a", 400) == "false", "its block must be cut first"

@@ -566,7 +566,7 @@ def truncate(
 def _cut_on(ns: Namespace, row: int, last: Block, cut_to: int, blocks: BlockStates) -> Plan:
     """The same truncation once more: by a client that has not heard the answer, or does not want
     to wait. A recovery that was started by a NameNode which is gone is started anew (Hadoop refuses
-    this client with AlreadyBeingCreatedException, and leaves the file to the end of its lease)."""
+    this client with AlreadyBeingCreatedException, and leaves the file to its lease: HDFS-16381)."""
     if blocks.is_under_recovery(last.block_id):
         return Plan(result=False)
     recovery_id = GenStamp(ns.gen_stamp + 1)
