@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -26,6 +27,9 @@ import hadoop
 
 from hdfsd.base.ids import Address
 from hdfsd.minicluster.faults import ProcessFaults
+from hdfsd.minicluster.topology import NAMESERVICE
+from hdfsd.wire.messages import client_namenode
+from namenode_client import CLIENT_METHODS, Connection
 from outage import outage_s
 
 HOST = "127.0.0.1"
@@ -33,6 +37,16 @@ HEALED_S = 60.0
 CALL_S = 1.0
 """A client that waits longer for a frozen NameNode measures its own patience."""
 ZOOKEEPER_JARS = "/usr/share/java/zookeeper.jar"
+SMALL_VOLUME = Path("/dev/shm")
+"""A file system that may be filled: nn1 counts it among its volumes."""
+FILLED_BYTES = 64 << 20
+HADOOPS_TIMES = {
+    "ha.health-monitor.check-interval.ms": "1000",
+    "ha.health-monitor.rpc-timeout.ms": "45000",
+    "ha.failover-controller.graceful-fence.rpc-timeout.ms": "5000",
+    "hdfsd.ha.heartbeat.timeout": "3s",
+}
+"""The defaults of both, as where none of these keys is set."""
 
 
 class Measured:
@@ -46,9 +60,9 @@ class Measured:
     def stop(self) -> None:
         self._hdfsd("cluster", "down", "--dir", str(self._directory))
 
-    def _hdfsd(self, *words: str) -> str:
+    def _hdfsd(self, *words: str, said: str = "") -> str:
         command = [sys.executable, "-m", "hdfsd.cli.main", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=said, capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"hdfsd {' '.join(words)}: {done.stderr.strip()[-2000:]}")
         return done.stdout
@@ -98,6 +112,37 @@ class Measured:
         self._faults.freeze(controller)
         return [lambda: self._faults.thaw(controller)]
 
+    def by_hand(self, active: str) -> list[Callable[[], object]]:
+        """An operator makes it standby, past its controller."""
+        conf = str(self._directory / "conf")
+        words = ("-transitionToStandby", "--forcemanual", active)
+        self._hdfsd("haadmin", "--config", conf, *words, said="y\n")
+        return []
+
+    def fill(self, active: str) -> list[Callable[[], object]]:
+        """A volume of nn1 has less room than it must keep free."""
+        assert active == "nn1", "only nn1 looks at that volume"
+        path = SMALL_VOLUME / f"hdfsd-bench-{os.getpid()}"
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, FILLED_BYTES)
+        return [path.unlink, lambda: asyncio.run(self._leave_safe_mode())]
+
+    async def _leave_safe_mode(self) -> None:
+        """Which nn1 entered for want of room, and stays in until somebody ends it, as Hadoop's."""
+        nodes = self._told()["namenodes"]
+        address = next(Address.parse(node["address"]) for node in nodes if node["id"] == "nn1")
+        connection = await Connection.open(address)
+        action = client_namenode.SAFEMODE_LEAVE
+        request = client_namenode.SetSafeModeRequestProto(action=action)
+        await connection.call(CLIENT_METHODS["setSafeMode"], request)
+        connection.close()
+
+    def lead(self, wanted: str) -> None:
+        """Has one of them be the active."""
+        active = self.whole()["active"]["id"]
+        if active != wanted:
+            self.ask(active)
+
     def kill_both(self, active: str) -> list[Callable[[], object]]:
         """As when the machine is gone, but that its kernel still refuses connections."""
         names = (active.replace("nn", "zkfc"), active)
@@ -106,6 +151,11 @@ class Measured:
         for name in names:
             self._faults.kill(name)
         return [lambda name=name: self._faults.release(name) for name in names]  # type: ignore[misc]
+
+    def outage_of_nn1_s(self, cause: Callable[[str], list[Callable[[], object]]]) -> float:
+        """The same, of a cause that only nn1 knows."""
+        self.lead("nn1")
+        return self.outage_s(cause)
 
     def outage_s(self, cause: Callable[[str], list[Callable[[], object]]]) -> float:
         told = self.whole()
@@ -120,15 +170,20 @@ class Measured:
                 heal()
 
 
-CAUSES: dict[str, tuple[Callable[[Measured, str], list[Callable[[], object]]], bool]] = {
+Cause = Callable[[Measured, str], list[Callable[[], object]]]
+
+CAUSES: dict[str, tuple[Cause, bool]] = {
     "the process of the active is killed": (Measured.kill, True),
     "an operator asks (haadmin -failover)": (Measured.ask, True),
     "the active freezes (SIGSTOP)": (Measured.freeze, True),
     "the active's controller is killed": (Measured.kill_controller, True),
     "the active's controller freezes": (Measured.freeze_controller, False),
     "NameNode and controller are killed at once": (Measured.kill_both, True),
+    "an operator makes it standby (--forcemanual)": (Measured.by_hand, True),
+    "the active is unhealthy (a volume is full)": (Measured.fill, True),
 }
 """What happens, and whether it leads to a failover with the embedded lock too."""
+FROZEN = "the active freezes; default time-outs"
 
 
 @contextmanager
@@ -152,14 +207,33 @@ def zookeeper(directory: Path) -> Iterator[str]:
         process.wait()
 
 
-def measure(directory: Path, lock: str, rounds: int, *options: str) -> None:
+def of_small_volume() -> list[str]:
+    """Options that have nn1 keep almost all of a small volume free."""
+    free = os.statvfs(SMALL_VOLUME)
+    kept = free.f_bavail * free.f_frsize - FILLED_BYTES // 2
+    resource = "dfs.namenode.resource"
+    keys = {
+        f"{resource}.checked.volumes.{NAMESERVICE}.nn1": str(SMALL_VOLUME),
+        f"{resource}.checked.volumes.minimum.{NAMESERVICE}.nn1": "2",
+        f"{resource}.du.reserved.{NAMESERVICE}.nn1": str(kept),
+        f"{resource}.check.interval": "500",
+    }
+    return options_of(keys)
+
+
+def options_of(keys: dict[str, str]) -> list[str]:
+    return [word for key, value in keys.items() for word in ("-D", f"{key}={value}")]
+
+
+def measure(
+    directory: Path, lock: str, rounds: int, causes: dict[str, Cause], *options: str
+) -> None:
     cluster = Measured(directory, *options)
     try:
-        for name, (cause, embedded_too) in CAUSES.items():
-            if lock == "embedded" and not embedded_too:
-                continue
+        for name, cause in causes.items():
             happens = partial(cause, cluster)
-            found = [cluster.outage_s(happens) for _ in range(rounds)]
+            outage_s = cluster.outage_of_nn1_s if cause is Measured.fill else cluster.outage_s
+            found = [outage_s(happens) for _ in range(rounds)]
             print(
                 f"{lock:<10} {name:<45} median {statistics.median(found):7.3f} s"
                 f"  worst {max(found):7.3f} s  of {rounds}",
@@ -172,12 +246,24 @@ def measure(directory: Path, lock: str, rounds: int, *options: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--only", default="", help="causes with these words in their name")
+    parsed = parser.parse_args()
+    rounds = parsed.rounds
+    causes = {name: pair for name, pair in CAUSES.items() if parsed.only in name}
+    embedded = {name: cause for name, (cause, everywhere) in causes.items() if everywhere}
+    by_defaults = {FROZEN: Measured.freeze} if parsed.only in FROZEN else {}
+    volume = of_small_volume()
     root = Path(tempfile.mkdtemp(prefix="hdfsd-failover-"))
     try:
-        measure(root / "embedded", "embedded", rounds)
+        if embedded:
+            measure(root / "embedded", "embedded", rounds, embedded, *volume)
+        if by_defaults:
+            keys = options_of(HADOOPS_TIMES)
+            measure(root / "defaults", "embedded", rounds, by_defaults, *keys)
+        every = {name: cause for name, (cause, _) in causes.items()}
         with zookeeper(root) as quorum:
-            measure(root / "with-zookeeper", "ZooKeeper", rounds, "--zookeeper", quorum)
+            found = (*volume, "--zookeeper", quorum)
+            measure(root / "with-zookeeper", "ZooKeeper", rounds, every, *found)
     finally:
         shutil.rmtree(root, ignore_errors=True)
     return 0
