@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -106,14 +106,16 @@ def number(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def table(theirs: Figures, ours: Figures) -> list[str]:
-    """The rows in Markdown."""
+def table(theirs: Figures, ours: Figures, keys: Collection[str] = ()) -> list[str]:
+    """The rows in Markdown; with `keys` these alone."""
     lines = [
         "| work | Hadoop | hdfsd | better by | goal | reached |"
         " NameNode CPU per call, Hadoop / hdfsd |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in _measured(theirs, ours):
+        if keys and row.key not in keys:
+            continue
         lines.append(f"| {' | '.join(_cells(row, theirs, ours))} |")
     return lines
 

@@ -262,9 +262,9 @@ def main() -> int:
         pairs = ((million.HadoopSide, theirs), (million.HdfsdSide, ours))
         many_files(mode.files, [p for p in pairs if options.only in (None, p[0].name)])
     print(f"\n{monotonic() - began:.0f} s\n")
-    print("\n".join(table(theirs, ours)))
+    print("\n".join(table(theirs, ours, mode.rows)))
     not_reached = missed(theirs, ours)
-    if not_reached and options.only is None:
+    if not_reached and options.only is None and not mode.rows:
         print(f"\nNot reached: {'; '.join(not_reached)}.")
     output = options.output or (None if options.quick or options.only or options.rows else OUTPUT)
     if output is not None:
