@@ -38,7 +38,7 @@ FILES_BETWEEN = 20
 pytestmark = [
     pytest.mark.interop,
     pytest.mark.zookeeper,
-    pytest.mark.timeout(300 + 60 * FAILOVERS),
+    pytest.mark.timeout(600 + 120 * FAILOVERS),
 ]
 
 
