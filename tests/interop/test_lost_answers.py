@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from hadoop import Hadoop
 from lost_answers import LossyCluster
+from witnesses import Watch, faults_of, record_of
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
@@ -125,14 +126,42 @@ def test_truncate(lossy: LossyCluster, java: JavaClient) -> None:
     java.do("put", "/truncate/a", 1_000)
     with lossy.loses_answer("truncate"):
         assert java.do("truncate", "/truncate/a", 400) == "false", "its block must be cut first"
-    end = time.monotonic() + ANSWER_SECONDS
-    while java.do("isFileClosed", "/truncate/a") != "true":
-        assert time.monotonic() < end, "nobody cuts it"
-        time.sleep(0.2)
+    wait_until_closed(java, "/truncate/a")
     assert java.do("length", "/truncate/a") == "400"
     with lossy.loses_answer("truncate"):
         assert java.do("truncate", "/truncate/a", 0) == "true", "all blocks go: nothing to wait for"
     assert java.do("length", "/truncate/a") == "0"
+
+
+def test_a_truncation_whose_client_has_heard_that_it_must_wait(
+    lossy: LossyCluster, java: JavaClient
+) -> None:
+    """It does not ask again: the next active cuts by itself what no DataNode had time to cut."""
+    faults = faults_of(lossy.cluster)
+    datanodes = [daemon.id for daemon in record_of(lossy.cluster).plan.of_role("datanode")]
+    java.do("put", "/truncate/b", 1_000)
+    with Watch(lossy.cluster) as watch:
+        watch.wait_for_states("ACTIVE", "STANDBY")
+        active = watch.wait_for_active()
+        for datanode in datanodes:
+            faults.freeze(datanode)
+        try:
+            assert java.do("truncate", "/truncate/b", 400) == "false"
+            faults.kill(active)
+            watch.wait_for_active(other_than=active)
+        finally:
+            for datanode in datanodes:
+                faults.thaw(datanode)
+        wait_until_closed(java, "/truncate/b")
+        watch.wait_for_states("ACTIVE", "STANDBY")
+    assert java.do("length", "/truncate/b") == "400"
+
+
+def wait_until_closed(java: JavaClient, path: str) -> None:
+    end = time.monotonic() + ANSWER_SECONDS
+    while java.do("isFileClosed", path) != "true":
+        assert time.monotonic() < end, "nobody cuts it"
+        time.sleep(0.2)
 
 
 def test_extended_attributes(lossy: LossyCluster, java: JavaClient) -> None:
