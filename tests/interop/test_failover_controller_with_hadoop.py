@@ -297,6 +297,21 @@ def test_our_controller_and_hadoops_share_one_election(cluster: Cluster) -> None
         cluster.kill(f"zkfc-{name}")
 
 
+def test_one_of_ours_that_lets_hadoops_go_first(cluster: Cluster) -> None:
+    """Hadoop's knows nothing of it: it wins what it contends for, and loses the rest as ever."""
+    cluster.keys["hdfsd.ha.election.yield"] = "3s"
+    try:
+        cluster.start_ours("nn2")
+        cluster.start_hadoops("nn1")
+        cluster.active()
+        wait_for("both controllers listen", lambda: all(map(listens, cluster.zkfc.values())))
+        fail_over_and_back(cluster)
+    finally:
+        del cluster.keys["hdfsd.ha.election.yield"]
+    for name in cluster.rpc:
+        cluster.kill(f"zkfc-{name}")
+
+
 def test_the_controller_of_the_active_dies(cluster: Cluster) -> None:
     """Its session ends, the lock goes; the other one asks the old active to become standby."""
     for name in cluster.rpc:
