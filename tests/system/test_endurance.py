@@ -14,13 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 from failover_operator import Operator
 from hdfs_native import Client
-from vitals import Reading, growth_kib, reading, table
+from vitals import Reading, Vitals, growth_kib, reading, table
 from witnesses import (
     LOST_CONNECTION,
     assert_journals_agree,
@@ -198,3 +198,22 @@ def assert_flat(readings: list[Reading]) -> None:
     for name in first:
         assert last[name].descriptors <= first[name].descriptors + 2, name
         assert last[name].threads <= first[name].threads + POOL_THREADS, name
+
+
+GOOD = Vitals(pid=1, memory_kib=50_000, descriptors=30, threads=7)
+
+
+@pytest.mark.parametrize(
+    "grown",
+    [
+        replace(GOOD, pid=2),
+        replace(GOOD, memory_kib=50_000 + GROWTH_FIXED_KIB + 100 * FAILOVERS),
+        replace(GOOD, descriptors=30 + FAILOVERS // 2),
+        replace(GOOD, threads=7 + FAILOVERS),
+    ],
+)
+def test_what_is_left_behind_is_found(grown: Vitals) -> None:
+    """A new process, 100 KiB of each failover, a descriptor of every second one, a thread."""
+    assert_flat([{"nn1": GOOD}, {"nn1": GOOD}])
+    with pytest.raises(AssertionError):
+        assert_flat([{"nn1": GOOD}, {"nn1": grown}])
