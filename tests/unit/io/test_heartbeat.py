@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -51,13 +51,6 @@ def process() -> Iterator[tuple[Address, subprocess.Popen[bytes]]]:
             running.kill()
 
 
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while not holds():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-
-
 def test_a_beat_is_bytes_and_back() -> None:
     for beat in (Beat(0, 0, "R"), Beat(1 << 20, 1 << 40, "T")):
         data = beat.encode()
@@ -96,9 +89,11 @@ def test_a_stopped_process_is_seen_to_be_stopped(
     assert before is not None
     assert set(before.states) <= set("RSD")
     running.send_signal(signal.SIGSTOP)
-    until(lambda: (found := evidence_of(running.pid)) is not None and found.states == "T")
+    _, status = os.waitpid(running.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
     stopped = evidence_of(running.pid)
     assert stopped is not None
+    assert stopped.states == "T"
     assert stopped.cpu_ms >= before.cpu_ms
     running.kill()
     running.wait()
