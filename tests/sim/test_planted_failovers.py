@@ -29,6 +29,8 @@ LIVENESS = r"liveness: "
             range(40, 250),
             r"P[14] at|P4: OP_\w+ does not fit",
         ),
+        (planted.leave_the_election_with_the_lock, range(60), LIVENESS),
+        (planted.trust_what_the_election_decided, range(120, 300), LIVENESS),
         (planted.follow_only_before_the_first_lead, range(40), LIVENESS),
         (planted.checkpoint_again_and_again, range(10, 130), r"F4 at .* wrote \d+ images"),
         (planted.observe_from_the_past, range(60), r"F5 at .* is not on nn3"),
