@@ -17,7 +17,7 @@ from ha_site import NAMENODE_PORT, HaSite
 
 log = logging.getLogger(__name__)
 """What docs/FAILOVER.md says was measured: --log-cli-level=INFO shows it."""
-pytestmark = [pytest.mark.system, pytest.mark.zookeeper, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.zookeeper, pytest.mark.timeout(1200)]
 
 JOURNAL_PORTS = (8485, 8486, 8487)
 WRITER = """
