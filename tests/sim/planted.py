@@ -258,13 +258,3 @@ def checkpoint_again_and_again(patch: pytest.MonkeyPatch) -> None:
 def observe_from_the_past(patch: pytest.MonkeyPatch) -> None:
     """An observer answers whatever its caller has seen."""
     patch.setattr(Lifecycle, "_admit", lambda self, call: None)
-
-
-def trust_an_epoch_for_ever(patch: pytest.MonkeyPatch) -> None:
-    """An active that is cut from the journals answers reads as long as it lives."""
-
-    async def watch(self: Committer) -> None:
-        await asyncio.Event().wait()
-
-    patch.setattr(Committer, "_is_sure", lambda self: True)
-    patch.setattr(Committer, "watch", watch)
