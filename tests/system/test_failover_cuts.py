@@ -206,4 +206,12 @@ def test_the_standby_is_gone(site: HaSite, writer: Writer) -> None:
 
 
 def test_zookeeper_is_gone_for_everybody(site: HaSite, writer: Writer) -> None:
-    expect_nothing(site, writer, lambda *_: site.machines.unplug("zookeeper"))
+    active = site.until_whole()
+    writer.until_acknowledged_by(active)
+    site.machines.unplug("zookeeper")
+    # Longer than a session lives, at a hundred writes a second at the most.
+    writer.until_acknowledged_by(active, 800)
+    assert writer.changes() == [active]
+    site.machines.heal()
+    # All sessions have ended there: whoever comes first has the lock.
+    writer.until_acknowledged_by(site.until_whole(), 100)
