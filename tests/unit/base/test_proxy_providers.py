@@ -51,5 +51,5 @@ def test_limits_of_reading_and_hadoops_defaults() -> None:
 
 
 def test_a_bad_limit_is_refused() -> None:
-    with pytest.raises(ConfigError, match="probe.retry.period"):
+    with pytest.raises(ConfigError, match=r"probe\.retry\.period"):
         provider(**{"dfs.client.failover.observer.probe.retry.period": "soon"})
