@@ -26,7 +26,7 @@ from hdfsd.failover.calls import Links, RequestSource, ServiceStatus, ZkfcServic
 from hdfsd.failover.candidate import Candidate, ElectionFailed
 from hdfsd.failover.elector import State, Turn
 from hdfsd.failover.fencing import FenceAttempt, Fencer, FencingPlan, Means
-from hdfsd.failover.health import HealthState, is_silent
+from hdfsd.failover.health import HealthState
 from hdfsd.failover.latecomer import Latecomer, obstacle_of, status_of
 from hdfsd.failover.monitor import HealthMonitor
 from hdfsd.failover.policy import INELIGIBLE, Action, Decision, Policy, ServiceState
@@ -274,6 +274,7 @@ class FailoverController:
                 "state": self.health.value,
                 "since_wall_ms": self._health_since.wall_ms,
                 "reason": self._health_reason,
+                "is_mute": self._monitor.is_mute,
             },
             "expected_state": self._policy.expected.name,
             "hold_ms": self._policy.hold_ms(self._clock.now_ms()),
@@ -330,7 +331,7 @@ class FailoverController:
         words = self._links.words(target.zkfc)
         try:
             health = json.loads(await words.ask(EXPLAIN, deadline_ms=PEER_MS))["health"]
-            if is_silent(HealthState(health["state"]), str(health["reason"])):
+            if health["is_mute"]:
                 return f"its controller says: {health['reason']}"
         except (HdfsdError, ValueError, KeyError, TypeError) as error:
             log.info("the controller of %s tells nothing: %s", describe(target), error)

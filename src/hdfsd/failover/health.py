@@ -68,17 +68,8 @@ RULES: Mapping[Observation, Rule] = {
 """The last observation alone decides: what was before it says nothing about now."""
 
 
-def is_silent(health: HealthState, reason: str) -> bool:
-    """Whether a controller that says this has found its NameNode alive and mute: one that ended, or
-    starts again just now, refuses a connection or answers."""
-    mute = (Observation.FROZEN, Observation.NO_ANSWER)
-    return health is HealthState.SERVICE_NOT_RESPONDING and any(
-        reason.startswith(_sentence(observation)) for observation in mute
-    )
-
-
-def _sentence(observation: Observation) -> str:
-    return f"it {observation.value}"
+MUTE = frozenset((Observation.FROZEN, Observation.NO_ANSWER))
+"""Alive, and does not answer. One that ended, or starts again, refuses a connection or answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +88,8 @@ class Health:
 
     def __init__(self, settings: HealthSettings) -> None:
         self.state = HealthState.INITIALIZING
+        self.is_mute = False
+        """Whether the last look found it alive and without an answer."""
         self._pauses_ms: Mapping[Pause, int] = {
             Pause.CHECK_INTERVAL: settings.check_interval_ms,
             Pause.CONNECT_RETRY: settings.connect_retry_interval_ms,
@@ -106,8 +99,8 @@ class Health:
     def step(self, observation: Observation, detail: str = "") -> Step:
         rule = RULES[observation]
         entered = rule.state if rule.state is not self.state else None
-        self.state = rule.state
-        reason = _sentence(observation) + (f": {detail}" if detail else "")
+        self.state, self.is_mute = rule.state, observation in MUTE
+        reason = f"it {observation.value}" + (f": {detail}" if detail else "")
         return Step(rule.following, self._pauses_ms[rule.pause], entered, reason)
 
     def describe(self) -> str:

@@ -45,6 +45,11 @@ class HealthMonitor:
         self._on_status = on_status
         self._health = Health(settings)
 
+    @property
+    def is_mute(self) -> bool:
+        """Whether the NameNode is alive and does not answer, as far as the last look shows."""
+        return self._health.is_mute
+
     async def run(self) -> None:
         """Watches until cancelled."""
         if self._pulse is None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hdfsd.base.settings import HealthSettings
-from hdfsd.failover.health import RULES, Health, HealthState, Next, Observation, is_silent
+from hdfsd.failover.health import RULES, Health, HealthState, Next, Observation
 
 SETTINGS = HealthSettings(
     connect_retry_interval_ms=11,
@@ -52,6 +52,8 @@ def test_cell(
 @pytest.mark.parametrize("observation", list(Observation), ids=lambda o: o.name)
 def test_who_is_mute_though_alive(observation: Observation) -> None:
     health = Health(SETTINGS)
-    step = health.step(observation, "detail")
-    mute = observation in (Observation.FROZEN, Observation.NO_ANSWER)
-    assert is_silent(health.state, step.reason) is mute
+    health.step(observation, "detail")
+    assert health.is_mute is (observation in (Observation.FROZEN, Observation.NO_ANSWER))
+    # It has been restarted meanwhile: whoever takes over may ask it again.
+    health.step(Observation.NOT_CONNECTED)
+    assert not health.is_mute
