@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -28,8 +29,19 @@ from hdfsd.namenode.storage import NameStorage
 from hdfsd.namenode.transition import Step
 from hdfsd.quorum import recovery
 from hdfsd.sim.coordination import SimCoordination
+from hdfsd.sim.outcome import Outcome
 
 Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def must_be_found(run_seed: Callable[[int], Outcome], seeds: Sequence[int], found: str) -> None:
+    """One of the seeds fails, and the first that does by an accusation that matches `found`."""
+    for seed in seeds:
+        failure = run_seed(seed).failure
+        if failure:
+            assert re.search(found, failure), failure
+            return
+    pytest.fail(f"nothing found in {len(seeds)} seeds")
 
 
 def acknowledge_before_fsync(patch: pytest.MonkeyPatch) -> None:
