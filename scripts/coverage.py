@@ -172,9 +172,9 @@ def protocol_sections() -> Iterator[str]:
     for name in wire.PROTOCOLS:
         own = [(method, state, note) for owner, method, state, note in rows if owner == name]
         built = sum(state != MISSING for _, state, _ in own)
-        room = served[name][0] if name in served else "nobody"
-        server = ROLES.get(room, room)
-        yield f"\n### {name}\n\nServed by: {server}; {built} of {len(own)} methods.\n"
+        rooms = served[name][0] if name in served else ["nobody"]
+        servers = ", ".join(ROLES.get(room, room) for room in rooms)
+        yield f"\n### {name}\n\nServed by: {servers}; {built} of {len(own)} methods.\n"
         yield from table(("method", "state", "what is missing"), iter(own))
 
 

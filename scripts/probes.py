@@ -58,12 +58,12 @@ def modules(*rooms: str) -> Iterator[Path]:
 # -- RPC
 
 
-def served() -> Mapping[str, tuple[str, type[Any]]]:
-    """Protocol → who serves it, and the class that has its handlers.
+def served() -> Mapping[str, tuple[list[str], type[Any]]]:
+    """Protocol → who serves it, and the class of the first of them that has its handlers.
 
     Read from the tables that the daemons give to their RPC servers.
     """
-    found: dict[str, tuple[str, type[Any]]] = {}
+    found: dict[str, tuple[list[str], type[Any]]] = {}
     for path in modules():
         if path.parent.name in ("wire", "rpc"):
             continue
@@ -71,8 +71,11 @@ def served() -> Mapping[str, tuple[str, type[Any]]]:
         for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Dict):
                 for protocol in _protocols(node):
-                    found[protocol] = room, _service_class(room, protocol)
-    found[wire.PROTOCOL_META_INFO] = "every daemon", ProtocolMetaInfo
+                    if protocol not in found:
+                        found[protocol] = [], _service_class(room, protocol)
+                    if room not in found[protocol][0]:
+                        found[protocol][0].append(room)
+    found[wire.PROTOCOL_META_INFO] = ["every daemon"], ProtocolMetaInfo
     return found
 
 
