@@ -232,7 +232,8 @@ class Lifecycle:
         for server in self._servers:
             server.gate = gate
             server.hold = self._committer.hold if self._committer is not None else None
-            observing = self._state.ha_state is HAState.OBSERVER and server.state_id is not None
+            # Whoever knows of no state ids would be told what is old.
+            observing = self._state.ha_state is HAState.OBSERVER
             server.admit = self._admit if observing else None
 
     def _admit(self, call: Call) -> Awaitable[None] | None:

@@ -77,7 +77,8 @@ def names(made: LivingNameNode) -> list[str]:
 
 def server(made: LivingNameNode) -> Any:
     """What a lifecycle needs of an RPC server."""
-    guarded = SimpleNamespace(gate=None, hold=None, admit=None, state_id=lambda: 0)
+    # Without dfs.namenode.state.context.enabled: an observer asks for state ids all the same.
+    guarded = SimpleNamespace(gate=None, hold=None, admit=None, state_id=None)
     made.lifecycle.guard(guarded)  # type: ignore[arg-type]
     return guarded
 
@@ -392,6 +393,8 @@ def test_an_observer_follows_and_answers_coordinated_reads() -> None:
         await observer.lifecycle.become_observer()
         assert observer.state.ha_state is HAState.OBSERVER
         guarded.gate(METHODS["getFileInfo"])
+        with pytest.raises(StandbyError, match="request without stateId"):
+            guarded.admit(SimpleNamespace(state_id=None))
         for name in ("mkdirs", "msync"):
             with pytest.raises(StandbyError, match="WRITE is not supported in state observer"):
                 guarded.gate(METHODS[name])
