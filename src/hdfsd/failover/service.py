@@ -9,8 +9,9 @@ from hdfsd.base.errors import AccessControl
 from hdfsd.failover.controller import FailoverController
 from hdfsd.rpc.coverage import partial
 from hdfsd.rpc.server import Call
+from hdfsd.rpc.words import answer_word
 from hdfsd.wire.messages import generic_refresh, zkfc
-from hdfsd.wire.words import COVERAGE, EXPLAIN, NO_SUCH_WORD
+from hdfsd.wire.words import COVERAGE, EXPLAIN
 
 log = logging.getLogger(__name__)
 
@@ -58,14 +59,10 @@ class ExplanationService:
         self, request: generic_refresh.GenericRefreshRequestProto, call: Call
     ) -> generic_refresh.GenericRefreshResponseCollectionProto:
         check_access(call, self._allowed)
-        if request.identifier == EXPLAIN:
-            code, text = 0, json.dumps(await self._controller.explain())
-        else:
-            code, text = NO_SUCH_WORD, f"the one word known here is {EXPLAIN}"
-        answer = generic_refresh.GenericRefreshResponseProto(
-            exitStatus=code, userMessage=text, senderName="hdfsd"
-        )
-        return generic_refresh.GenericRefreshResponseCollectionProto(responses=[answer])
+        return await answer_word(request, EXPLAIN, self._explain)
+
+    async def _explain(self) -> str:
+        return json.dumps(await self._controller.explain())
 
 
 def check_access(call: Call, allowed: frozenset[str]) -> None:

@@ -21,7 +21,7 @@ from hdfsd.namespace.tree import Namespace
 from hdfsd.wire.messages import Message, acl, client_namenode, hdfs
 
 NO_OFFSET = (1 << 64) - 1
-"""-1 as its unsigned view."""
+"""-1 as its unsigned view: of a located block that stands for a pipeline, not for a place."""
 
 
 class Created(NamedTuple):

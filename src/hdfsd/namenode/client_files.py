@@ -13,7 +13,7 @@ from typing import cast
 from hdfsd.base.errors import IOFault, UnregisteredNode
 from hdfsd.base.ids import Block, InodeId
 from hdfsd.editlog import ops
-from hdfsd.namenode.answers import appended, located
+from hdfsd.namenode.answers import NO_OFFSET, appended, located
 from hdfsd.namenode.desk import Desk, block_of
 from hdfsd.namespace import mutate, query
 from hdfsd.rpc.server import Call
@@ -21,8 +21,6 @@ from hdfsd.wire.messages import client_namenode, hdfs
 
 COMPLETE_WAIT_MS = 100
 COMPLETE_POLL_MS = 5
-OFFSET_UNKNOWN = (1 << 64) - 1
-"""-1 in the unsigned offset of a located block that stands for a pipeline, not for a place."""
 
 
 class ClientFiles:
@@ -205,7 +203,7 @@ class ClientFiles:
             existing=existing,
             excluded=[node.id.datanodeUuid for node in request.excludes],
         )
-        located = state.blocks.new_located_block(block, [*existing, *more], OFFSET_UNKNOWN)
+        located = state.blocks.new_located_block(block, [*existing, *more], NO_OFFSET)
         return client_namenode.GetAdditionalDatanodeResponseProto(block=located)
 
     def complete(
@@ -281,7 +279,7 @@ class ClientFiles:
         desk.commit(mutate.next_gen_stamp(state.namespace))
         renewed = Block(block.block_id, block.num_bytes, state.namespace.gen_stamp)
         located = state.blocks.new_located_block(
-            renewed, state.blocks.expected(block.block_id), OFFSET_UNKNOWN
+            renewed, state.blocks.expected(block.block_id), NO_OFFSET
         )
         return client_namenode.UpdateBlockForPipelineResponseProto(block=located)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-
 from hdfsd.namenode.desk import Desk
 from hdfsd.namenode.lifecycle import Lifecycle
 from hdfsd.rpc.coverage import partial
 from hdfsd.rpc.server import Call
+from hdfsd.rpc.words import answer_word
 from hdfsd.wire.messages import generic_refresh
-from hdfsd.wire.words import CATCH_UP, COVERAGE, NO_SUCH_WORD
-
-log = logging.getLogger(__name__)
+from hdfsd.wire.words import CATCH_UP, COVERAGE
 
 
 class RefreshService:
@@ -26,11 +23,7 @@ class RefreshService:
         self, request: generic_refresh.GenericRefreshRequestProto, call: Call
     ) -> generic_refresh.GenericRefreshResponseCollectionProto:
         self._desk.require_superuser(call.caller, "refresh")
-        if request.identifier == CATCH_UP:
-            code, text = 0, str(await self._lifecycle.catch_up())
-        else:
-            code, text = NO_SUCH_WORD, f"the one word known here is {CATCH_UP}"
-        answer = generic_refresh.GenericRefreshResponseProto(
-            exitStatus=code, userMessage=text, senderName="hdfsd"
-        )
-        return generic_refresh.GenericRefreshResponseCollectionProto(responses=[answer])
+        return await answer_word(request, CATCH_UP, self._catch_up)
+
+    async def _catch_up(self) -> str:
+        return str(await self._lifecycle.catch_up())
