@@ -231,7 +231,7 @@ class HaAdmin:
         if not targets:
             return _complain("Failed to get service IDs")
         clock = RealClock()
-        explainer = Explainer(self._links, TcpNetwork(), RealDice(), clock, current_user())
+        explainer = Explainer(self._links)
         seen = await explainer.look([target.addresses for target in targets])
         told = explanation(
             self._name_of_service(), seen, timing_of(targets[0].conf), clock.wall_ms()

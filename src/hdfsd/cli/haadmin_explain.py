@@ -23,12 +23,6 @@ from hdfsd.failover.forecast import UNKNOWN, NodeView, Timing, forecast
 from hdfsd.failover.namenode_page import STATUS_BEAN, TIMELINE_BEAN, bean
 from hdfsd.failover.policy import ServiceState
 from hdfsd.io.http import RealHttpClient
-from hdfsd.ports.clock import Clock
-from hdfsd.ports.dice import Dice
-from hdfsd.ports.network import Network
-from hdfsd.rpc.client import RpcClient
-from hdfsd.wire.messages import generic_refresh
-from hdfsd.wire.services import GENERIC_REFRESH_PROTOCOL
 from hdfsd.wire.words import EXPLAIN
 
 ASK_MS = 3000
@@ -90,12 +84,8 @@ def obstacle_of(controller: dict[str, Any]) -> str:
 
 
 class Explainer:
-    def __init__(self, links: Links, network: Network, dice: Dice, clock: Clock, user: str) -> None:
+    def __init__(self, links: Links) -> None:
         self._links = links
-        self._network = network
-        self._dice = dice
-        self._clock = clock
-        self._user = user
         self._http = RealHttpClient()
 
     async def look(self, nodes: Sequence[NameNodeAddresses]) -> list[Seen]:
@@ -123,27 +113,20 @@ class Explainer:
             await service.close()
 
     async def _ask_controller(self, seen: Seen) -> None:
-        client = RpcClient(
-            self._network,
-            seen.addresses.zkfc,
-            GENERIC_REFRESH_PROTOCOL,
-            user=self._user,
-            dice=self._dice,
-        )
-        request = generic_refresh.GenericRefreshRequestProto(identifier=EXPLAIN)
+        words = self._links.words(seen.addresses.zkfc)
         try:
-            answer = await client.call("refresh", request, deadline_ms=ASK_MS)
+            answer = await words.ask(EXPLAIN, deadline_ms=ASK_MS)
             seen.controller_lives = True
-            seen.controller = json.loads(answer.responses[0].userMessage)
+            seen.controller = json.loads(answer)
         except RemoteFault as error:
             seen.controller_lives = True
             seen.controller_trouble = f"it does not explain itself: {_first_line(error)}"
         except HdfsdError as error:
             seen.controller_trouble = _first_line(error)
-        except (ValueError, IndexError) as error:
+        except ValueError as error:
             seen.controller_trouble = f"its explanation can't be read: {error}"
         finally:
-            await client.close()
+            await words.close()
 
     async def _ask_page(self, seen: Seen) -> None:
         """The NameNode's own record; Hadoop's has the time of its last transition."""
