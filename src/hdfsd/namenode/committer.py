@@ -57,13 +57,17 @@ class Replier(Protocol):
     def fail(self, error: Exception) -> None: ...
 
 
+Results = list[BaseException | None]
+"""How each of several works ended, all of which were waited for."""
+
+
 @dataclass(slots=True)
 class _Flight:
     """A flush that is under way."""
 
     batch: Batch
     began_ms: int
-    done: asyncio.Future[None]
+    done: asyncio.Future[Results]
 
 
 class Committer:
@@ -218,7 +222,7 @@ class Committer:
         starts = [self._local.start_segment(first_txid)]
         if self._shared is not None:
             starts.append(self._shared.start_segment(first_txid))
-        await _all(*starts)
+        _raise_first(await asyncio.gather(*starts, return_exceptions=True))
         self.segment_first_txid = first_txid
         if self._on_segment is not None:
             await self._on_segment(first_txid)
@@ -240,17 +244,14 @@ class Committer:
         before = self._flights[-1].batch.last_txid if self._flights else self.durable_txid
         ensure("P1", batch.first_txid == before + 1, batch.first_txid, before)
         began_ms = self._clock.now_ms()
-        shared: list[Awaitable[None]] = []
+        writes: list[Awaitable[None]] = [self._local.write(batch.data)]
         if self._shared is not None:
-            shared.append(self._shared.write(batch.first_txid, batch.count, batch.data))
-        done = asyncio.ensure_future(_all(self._local.write(batch.data), *shared))
+            writes.append(self._shared.write(batch.first_txid, batch.count, batch.data))
+        done = asyncio.gather(*writes, return_exceptions=True)
         done.add_done_callback(self._landed)
         self._flights.append(_Flight(batch, began_ms, done))
 
-    def _landed(self, done: asyncio.Future[None]) -> None:
-        if not done.cancelled():
-            # Taken note of; it is raised in its turn, unless the one before it failed too.
-            done.exception()
+    def _landed(self, _: asyncio.Future[Results]) -> None:
         self._wake.set()
 
     async def _settle_done(self) -> None:
@@ -268,7 +269,7 @@ class Committer:
     async def _settle(self) -> None:
         """Waits for the oldest flush, and releases what waits for it. Raises what it failed of."""
         flight = self._flights[0]
-        await flight.done
+        _raise_first(await flight.done)
         self._flights.popleft()
         self.durable_txid = flight.batch.last_txid
         self._heard_ms = max(self._heard_ms, flight.began_ms)
@@ -291,9 +292,7 @@ class Committer:
                 waiter.set_result(None)
 
 
-async def _all(*works: Awaitable[None]) -> None:
-    """Waits for all of them; the first failure is raised once every one has ended."""
-    results = await asyncio.gather(*works, return_exceptions=True)
+def _raise_first(results: Results) -> None:
     for result in results:
         if isinstance(result, BaseException):
             raise result

@@ -249,6 +249,22 @@ async def committer_settles(committer: Committer, shared: Shared) -> None:
         await turns(1)
 
 
+@pytest.mark.parametrize("turn", range(8))
+def test_it_can_be_ended_in_any_turn_of_its_opening(turn: int) -> None:
+    """A write that was never begun would be complained of by the interpreter (-W error)."""
+
+    async def play() -> None:
+        local, shared = Local(), Shared()
+        committer = Committer(local=local, shared=shared, clock=HandClock())  # type: ignore[arg-type]
+        opening = asyncio.ensure_future(committer.open(TxId(0)))
+        await turns(turn)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        assert opening.done()
+
+    asyncio.run(play())
+
+
 def test_a_lost_quorum_ends_run_and_answers_nobody() -> None:
     async def play() -> None:
         local, shared = Local(), Shared()
