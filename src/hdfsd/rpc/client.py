@@ -65,11 +65,13 @@ class Waiter(Protocol):
 class _Pending:
     """A call without its answer yet."""
 
-    __slots__ = ("due_s", "method", "timer", "waiter")
+    __slots__ = ("due_s", "heard", "method", "timer", "waiter")
 
-    def __init__(self, method: Method, waiter: Waiter) -> None:
+    def __init__(self, method: Method, waiter: Waiter, heard: int) -> None:
         self.method = method
         self.waiter = waiter
+        self.heard = heard
+        """How often anything had been received when it was sent."""
         self.due_s = 0.0
         self.timer: asyncio.TimerHandle | None = None
 
@@ -202,6 +204,7 @@ class _Link(asyncio.Protocol):
         "_client",
         "_core",
         "_flush_scheduled",
+        "_heard",
         "_opening",
         "_out",
         "_out_ids",
@@ -219,6 +222,8 @@ class _Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._opening: asyncio.Task[None] | None = None
         self._pending: dict[int, _Pending] = {}
+        self._heard = 0
+        """How often anything was received."""
         self._out: list[bytes] = []
         """Frames not written yet; gathered, so that a burst of calls is one write."""
         self._out_ids: list[int] = []
@@ -272,7 +277,7 @@ class _Link(asyncio.Protocol):
         now: bool = False,
     ) -> None:
         payload = request.SerializeToString()
-        pending = _Pending(method, waiter)
+        pending = _Pending(method, waiter, self._heard)
         if call_id in self._pending:
             raise ValueError(f"call id {call_id} is in use on this connection")
         self._pending[call_id] = pending
@@ -324,10 +329,16 @@ class _Link(asyncio.Protocol):
         else:
             error = DeadlineExceeded(f"{what}: no answer in {deadline_ms} ms")
         pending.waiter.set_exception(error)
+        if self._transport is not None and not self._pending and pending.heard == self._heard:
+            # Not a byte since it was sent: the connection may lead nowhere (a machine that lost its
+            # power, a firewall that forgot it), and TCP takes minutes to say so. The next call
+            # finds out by a new one.
+            self._end(_lost(self._client.address, Hangup("it is silent")))
 
     # -- answers
 
     def data_received(self, data: bytes) -> None:
+        self._heard += 1
         for event in self._core.receive(data):
             if isinstance(event, Response):
                 self._settle(event)

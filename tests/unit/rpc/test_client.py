@@ -279,7 +279,41 @@ def test_no_answer_in_time_says_that_it_may_have_happened() -> None:
         with pytest.raises(DeadlineExceeded, match=r"getFileInfo to nn1\.example:8020: no answer"):
             await call
         world.peer.answer(request)  # too late: nobody is disturbed
+
+    run(story)
+
+
+def test_a_connection_that_stayed_silent_until_a_deadline_is_given_up() -> None:
+    """TCP alone would send again for minutes to a machine that lost its power."""
+
+    async def story(world: World) -> None:
+        with pytest.raises(DeadlineExceeded):
+            await world.send("/a", deadline_ms=20)
+        assert not world.client.connected
+        second = world.send("/b")
+        await turns()
+        assert len(world.network.peers) == 2
+        world.peer.answer(world.peer.requests[-1])
+        assert await second == EMPTY
+
+    run(story)
+
+
+def test_a_connection_is_kept_while_others_wait_or_are_answered_on_it() -> None:
+    async def story(world: World) -> None:
+        slow, patient = world.send("/slow", deadline_ms=20), world.send("/patient")
+        with pytest.raises(DeadlineExceeded):
+            await slow
+        world.peer.answer(world.peer.requests[1])
+        assert await patient == EMPTY
+        slow, quick = world.send("/slow", deadline_ms=20), world.send("/quick")
+        await turns()
+        world.peer.answer(world.peer.requests[3])
+        assert await quick == EMPTY
+        with pytest.raises(DeadlineExceeded):
+            await slow
         assert world.client.connected
+        assert len(world.network.peers) == 1
 
     run(story)
 
