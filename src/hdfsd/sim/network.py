@@ -330,6 +330,12 @@ class _Pipe:
         self._under_way: deque[tuple[float, bytes | _Closed]] = deque()
         fabric.join(self)
 
+    @property
+    def resets(self) -> bool:
+        """Whether a reset is under way."""
+        last = self._under_way[-1][1] if self._under_way else None
+        return isinstance(last, _Closed) and last.error is not None
+
     def send(self, item: bytes | _Closed) -> None:
         due_s = self.fabric.loop.time() + self.fabric.latency_s()
         if self._under_way:
@@ -410,7 +416,6 @@ class SimTransport(asyncio.Transport):
         self._reading = True
         self._delivering = False
         self._closing = False
-        self._reset_sent = False
         self._eof_sent = False
         self._unread_bytes = 0
         """Written here and not yet read by the peer's protocol."""
@@ -499,7 +504,6 @@ class SimTransport(asyncio.Transport):
         if error is not None or not self._eof_sent:
             self.pipe.send(_Closed(error))
         self._eof_sent = True
-        self._reset_sent = error is not None
 
     # -- what the network does to this end
 
@@ -508,9 +512,9 @@ class SimTransport(asyncio.Transport):
             if data:
                 self._arrived.append(data)
                 self._deliver_soon()
-        elif not self._reset_sent:
-            # Nobody is here any more: the machine answers with a reset.
-            self._reset_sent = True
+        elif not self.pipe.resets:
+            # Nobody is here any more: the machine answers with a reset, each time anew, since a
+            # reset may be lost with the power of the machine.
             self.pipe.send(_Closed(errno.ECONNRESET))
 
     def end(self, error: int | None) -> None:
@@ -527,7 +531,7 @@ class SimTransport(asyncio.Transport):
         self.pipe.stop()
         self._arrived.clear()
         if not self._closing:
-            self._closing = self._reset_sent = True
+            self._closing = True
             self._lose_soon(OSError(error, _TEXTS[error]))
 
     def die(self) -> None:

@@ -422,6 +422,27 @@ def test_a_machine_that_came_back_resets_what_it_has_forgotten() -> None:
     play(story)
 
 
+def test_a_reset_that_was_lost_with_the_power_is_said_again() -> None:
+    async def story(pair: Pair) -> None:
+        near, far = await pair.join()
+        fabric, server, client = pair.world.fabric, pair.server.host, pair.client.host
+        fabric.cut(server, client)
+        far.transport.close()
+        near.transport.write(b"anybody?")
+        await asyncio.sleep(1)  # The reset waits for the path to open.
+        pair.server.power_off()
+        await asyncio.sleep(1)
+        pair.server.power_on()
+        fabric.mend(server, client)
+        await asyncio.sleep(1)
+        assert near.log == ["made"]
+        near.transport.write(b"still nobody?")
+        await asyncio.sleep(1)
+        assert isinstance(near.lost.result(), ConnectionResetError)
+
+    play(story)
+
+
 def test_a_paused_process_accepts_and_answers_later() -> None:
     async def story(pair: Pair) -> None:
         near, far = await pair.join()
