@@ -57,6 +57,10 @@ class Referee:
     def _leads(self, ip: str) -> None:
         cluster = self._cluster
         name = cluster.world.name_of(ip)
+        state = cluster.state_of(name)
+        if state is None or not state.in_transition:
+            # Its request outlived it in a stopped JournalNode: nobody will write in this epoch.
+            return
         self._rightful[name] = cluster.locks.holding_machine == name
         if self._forced or not self._rightful[name]:
             return

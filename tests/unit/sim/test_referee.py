@@ -17,6 +17,16 @@ def judged(small: SmallCluster, *, forced: bool = False, kills: bool = True) -> 
     return Referee(small.cluster, forced=forced, fencing_kills=kills)
 
 
+def lead(small: SmallCluster, name: str, *, waits: bool = True) -> None:
+    """A majority of the journals gives an epoch to a NameNode, which still `waits` for it."""
+    judge, state = small.cluster.judge, small.cluster.state_of(name)
+    assert judge.on_leader is not None
+    assert state is not None
+    state.in_transition = waits
+    judge.on_leader(small.cluster.machines[name].host.ip)
+    state.in_transition = False
+
+
 def test_an_honest_failover_is_not_accused() -> None:
     small = SmallCluster()
     judged(small)
@@ -66,10 +76,9 @@ def test_an_active_that_was_late_is_nobody_whom_a_breadcrumb_could_name() -> Non
     judged(small)
 
     async def story(process: Process) -> None:
-        locks, judge = small.cluster.locks, small.cluster.judge
+        locks = small.cluster.locks
         locks.holder = None
-        assert judge.on_leader is not None
-        judge.on_leader(small.cluster.machines[small.active].host.ip)
+        lead(small, small.active)
         locks.held_since_s = small.world.loop.time()
         locks.on_claim(Claim(small.standby, holds_lock=True))
 
@@ -83,17 +92,27 @@ def test_a_leader_whom_the_breadcrumb_does_not_name(crumb: bool) -> None:
     judged(small)
 
     async def story(process: Process) -> None:
-        locks, judge = small.cluster.locks, small.cluster.judge
-        leader = small.cluster.machines[small.active].host.ip
         if not crumb:
-            locks.breadcrumb = None
-        assert judge.on_leader is not None
-        judge.on_leader(leader)
-        judge.on_leader(small.cluster.machines[small.standby].host.ip)
+            small.cluster.locks.breadcrumb = None
+        lead(small, small.active)
+        lead(small, small.standby)
 
     small.play(story)
     accused = [told.partition(" at")[0] for told in small.cluster.judge.violations]
     assert accused == ([] if crumb else ["F3"])
+
+
+def test_an_epoch_that_comes_when_nobody_waits_for_it_any_more() -> None:
+    """A stopped JournalNode answers a request whose sender was started anew meanwhile."""
+    small = SmallCluster()
+    judged(small)
+
+    async def story(process: Process) -> None:
+        small.cluster.locks.breadcrumb = None
+        lead(small, small.active, waits=False)
+
+    small.play(story)
+    assert small.cluster.judge.violations == []
 
 
 def test_a_breadcrumb_is_read_when_a_leader_is_heard_of() -> None:
@@ -102,13 +121,12 @@ def test_a_breadcrumb_is_read_when_a_leader_is_heard_of() -> None:
     judged(small)
 
     async def story(process: Process) -> None:
-        locks, judge = small.cluster.locks, small.cluster.judge
+        locks = small.cluster.locks
         assert locks.breadcrumb is not None
         after = small.standby
         other = locks.breadcrumb.data.replace(small.active.encode(), after.encode())
         locks.breadcrumb = Breadcrumb(other, locks.breadcrumb.version)
-        assert judge.on_leader is not None
-        judge.on_leader(small.cluster.machines[small.active].host.ip)
+        lead(small, small.active)
 
     small.play(story)
     (accusation,) = small.cluster.judge.violations
