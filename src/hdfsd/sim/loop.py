@@ -218,8 +218,14 @@ class SimLoop(asyncio.BaseEventLoop):
         self.errors.append(context.get("exception") or str(context.get("message")))
 
     def close(self) -> None:
-        for lane in list(self.lanes):
-            self.end_lane(lane)
+        # A `finally` that makes a future or a task makes it here, not in a new loop of asyncio's.
+        running = events._get_running_loop()
+        events._set_running_loop(self)
+        try:
+            for lane in list(self.lanes):
+                self.end_lane(lane)
+        finally:
+            events._set_running_loop(running)
         super().close()
 
     def __del__(self) -> None:

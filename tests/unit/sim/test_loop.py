@@ -186,6 +186,24 @@ def test_a_coroutine_that_awaits_in_its_finally_is_closed_with_those_around_it()
     assert work.cr_frame is None
 
 
+def test_what_is_closed_with_the_loop_belongs_to_it_to_the_end() -> None:
+    loop = SimLoop(SimDice("1"))
+    seen: list[object] = []
+
+    async def daemon() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append(asyncio.get_running_loop())
+
+    async def story() -> None:
+        loop.spawn(loop.add_lane("p"), daemon())
+        await asyncio.sleep(1)
+
+    run(loop, story())
+    assert seen == [loop]
+
+
 def test_waiting_for_ever_is_an_error() -> None:
     loop = SimLoop(SimDice("1"))
 
