@@ -424,7 +424,8 @@ def _entries(entries: Iterable[Any]) -> str:
 
 
 def _fields(message: Any) -> str:
-    return " ".join(str(message).split())
+    # An empty list of types says the same as none.
+    return " ".join(str(message).split()).replace(" typeQuotaInfos { }", "")
 
 
 def _translated(work: Callable[[], str]) -> str:

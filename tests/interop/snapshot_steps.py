@@ -18,6 +18,8 @@ BLOCK_BYTES = 1024
 LENGTHS = (0, 1, 100, 1024, 1500, 2048, 2500)
 ODD_CHANCE = 0.06
 """Of a path that lies inside a snapshot, or nowhere."""
+PATHS_MIN = 6
+"""With fewer, most steps make something."""
 LONG_AGO_MS = 1_000_000_000_000
 """Explicit times lie around it, far from those of the run."""
 
@@ -93,18 +95,28 @@ class Chooser:
     def next(self, known: Known) -> Step:
         """One more step."""
         self._known = known
-        weights = [weight for weight, _ in self._verbs.values()]
-        verb = self._dice.choices(list(self._verbs), weights)[0]
+        verb = self._verb()
         user = OTHER_USER if self._chance(0.05) else ""
         return Step(verb, self._verbs[verb][1](), user)
+
+    def _verb(self) -> str:
+        # Snapshots of something, before snapshots of nothing.
+        if len(self._known.paths) < PATHS_MIN and self._chance(0.7):
+            return self._pick(("mkdirs", "create"))
+        if not self._known.snapshots and self._chance(0.3):
+            return "allowSnapshot"
+        weights = [weight for weight, _ in self._verbs.values()]
+        return self._dice.choices(list(self._verbs), weights)[0]
 
     def pairs(self, known: Known, count: int) -> list[tuple[str, str, str]]:
         """(directory, from, to) of diff reports; "" is the current state."""
         found = []
         for directory, names in sorted(known.snapshots.items()):
-            choices = [*names, ""]
+            below = [d for d in known.directories if d.startswith(f"{directory}/")]
+            choices = [*names, *names, "", "none"]
             for _ in range(count if names else 0):
-                found.append((directory, self._pick(choices), self._pick(choices)))
+                root = self._pick(below) if below and self._chance(0.2) else directory
+                found.append((root, self._pick(choices), self._pick(choices)))
         return found
 
     def sample(self, paths: Sequence[str], count: int) -> list[str]:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hdfsd.base.errors import InvariantBroken, NotBuilt
+from hdfsd.base.errors import InvariantBroken
 from hdfsd.base.ids import Block, BlockId, GenStamp, InodeId
 from hdfsd.editlog import ops
 from hdfsd.editlog.ops import EditOp
-from hdfsd.namespace import acl, quota
+from hdfsd.namespace import acl, history, quota
 from hdfsd.namespace.effects import (
     BlockReopened,
     BlocksAdded,
@@ -24,8 +24,9 @@ from hdfsd.namespace.effects import (
     ReplicationChanged,
 )
 from hdfsd.namespace.inode import QUOTA_DONT_SET, QUOTA_RESET, FileLayout
+from hdfsd.namespace.snapshot import NO_SNAPSHOT, QUOTA_MAX, Snapshot, SnapshottableDirectory
 from hdfsd.namespace.storage_policy import STORAGE_TYPE_COUNT, with_policy
-from hdfsd.namespace.tree import DIRECTORY, FILE, ROOT, SYMLINK, Namespace, OpenRecord
+from hdfsd.namespace.tree import DIRECTORY, FILE, FREE, ROOT, SYMLINK, Namespace, OpenRecord
 
 _NOTHING: tuple[Effect, ...] = ()
 
@@ -33,8 +34,7 @@ _NOTHING: tuple[Effect, ...] = ()
 def apply(namespace: Namespace, op: EditOp, now_ms: int = 0) -> Sequence[Effect]:
     """`now_ms` counts for leases only: 0 while a log is replayed (`leases.renew_all` at the end).
 
-    Raises InvariantBroken when the op doesn't fit the tree (a replayed log must always fit),
-    NotBuilt for ops that can't be held yet."""
+    Raises InvariantBroken when the op doesn't fit the tree (a replayed log must always fit)."""
     return _APPLIERS[type(op)](namespace, op, now_ms)
 
 
@@ -101,6 +101,7 @@ def _add(ns: Namespace, op: ops.AddOp, now_ms: int) -> Sequence[Effect]:
         if not op.overwrite:
             return _reopen_by_add(ns, op, old, now_ms)
         effects = _remove(ns, old, _plain(op.path), op.mtime)
+    history.keep(ns, directory)
     status = op.permissions
     mode = status.mode
     stored: tuple[ops.AclEntry, ...] = ()
@@ -141,6 +142,7 @@ def _reopen_by_add(ns: Namespace, op: ops.AddOp, row: int, now_ms: int) -> Seque
     """Logs before OP_APPEND opened a file for append by a second OP_ADD with its blocks."""
     if ns.kinds[row] != FILE:
         raise _misfit(op, f"{op.path} exists and is not a file")
+    history.keep(ns, row)
     if row not in ns.open_files:
         _open(ns, row, op.client_name, op.client_machine, False, now_ms)
     ns.mtimes[row], ns.atimes[row] = op.mtime, op.atime
@@ -151,6 +153,7 @@ def _mkdir(ns: Namespace, op: ops.MkdirOp, now_ms: int) -> Sequence[Effect]:
     directory, name = _place(ns, op, op.path)
     if ns.child(directory, name) >= 0:
         raise _misfit(op, f"{op.path} exists")
+    history.keep(ns, directory)
     status = op.permissions
     mode = status.mode
     stored: tuple[ops.AclEntry, ...] = ()
@@ -176,6 +179,7 @@ def _symlink(ns: Namespace, op: ops.SymlinkOp, now_ms: int) -> Sequence[Effect]:
     directory, name = _place(ns, op, op.path)
     if ns.child(directory, name) >= 0:
         raise _misfit(op, f"{op.path} exists")
+    history.keep(ns, directory)
     status = op.permissions
     row = ns.add_inode(
         directory,
@@ -195,11 +199,35 @@ def _remove(ns: Namespace, row: int, path: str, mtime_ms: int) -> Sequence[Effec
     directory = ns.parents[row]
     if ns.kinds[row] == DIRECTORY:
         ns.forget_directory(path, row)
-    quota.charge(ns, directory, quota.use_of_tree(ns, row), -1)
-    ns.unlink(row)
-    gone = ns.remove_subtree(row)
+    history.keep(ns, directory)
+    if ns.snapshots.count:
+        rows = list(history.everything(ns, row))
+        effects = _end(ns, rows, lambda: history.remove(ns, row))
+    else:
+        quota.charge(ns, directory, quota.use_of_tree(ns, row), -1)
+        effects = _removed(history.remove(ns, row))
     _touch_directory(ns, directory, mtime_ms)
+    return effects
+
+
+def _removed(gone: Sequence[int]) -> Sequence[Effect]:
     return (BlocksRemoved(tuple(BlockId(b) for b in gone)),) if gone else _NOTHING
+
+
+def _end(ns: Namespace, rows: Sequence[int], change: Callable[[], list[int]]) -> Sequence[Effect]:
+    """Makes a change that ends some of these rows, or past states of theirs: what is left uses
+    quota, and wants replicas, as snapshots show it. `change` gives the blocks that are gone."""
+    wanted = {row: history.replication(ns, row) for row in rows if ns.kinds[row] == FILE}
+    for row in rows:
+        quota.charge(ns, ns.parents[row], quota.use_of(ns, row), -1)
+    effects = list(_removed(change()))
+    for row in rows:
+        if ns.kinds[row] == FREE:
+            continue
+        quota.charge(ns, ns.parents[row], quota.use_of(ns, row))
+        if row in wanted and history.replication(ns, row) != wanted[row]:
+            effects.extend(_replication_changed(ns, row))
+    return effects
 
 
 def _touch_directory(ns: Namespace, directory: int, mtime_ms: int) -> None:
@@ -231,6 +259,28 @@ def _move(
     if ns.kinds[row] == DIRECTORY:
         ns.forget_directory(src, row)
     source = ns.parents[row]
+    for changing in (source, directory, row):
+        history.keep(ns, changing)
+    if row in ns.snapshots.versions:
+        rows = list(history.everything(ns, row))
+        effects = (*effects, *_end(ns, rows, lambda: _move_shown(ns, row, directory, name)))
+    else:
+        _move_row(ns, row, directory, name)
+    _touch_directory(ns, source, timestamp)
+    _touch_directory(ns, directory, timestamp)
+    return effects
+
+
+def _move_shown(ns: Namespace, row: int, directory: int, name: bytes) -> list[int]:
+    """Snapshots show it under its old name."""
+    shell = history.leave_behind(ns, row)
+    quota.charge(ns, ns.parents[shell], quota.use_of(ns, shell))
+    _relink(ns, row, directory, name)
+    return []
+
+
+def _move_row(ns: Namespace, row: int, directory: int, name: bytes) -> None:
+    source = ns.parents[row]
     # A big tree is walked only when somebody counts it anew. By storage type that may be so in
     # one place too: the policy may come from another directory now.
     recount = bool(ns.type_quota_count) or (
@@ -238,14 +288,15 @@ def _move(
     )
     if recount:
         quota.charge(ns, source, quota.use_of_tree(ns, row), -1)
+    _relink(ns, row, directory, name)
+    if recount:
+        quota.charge(ns, directory, quota.count_tree(ns, row))
+
+
+def _relink(ns: Namespace, row: int, directory: int, name: bytes) -> None:
     ns.unlink(row)
     ns.names[row] = name
     ns.link(directory, row)
-    if recount:
-        quota.charge(ns, directory, quota.count_tree(ns, row))
-    _touch_directory(ns, source, timestamp)
-    _touch_directory(ns, directory, timestamp)
-    return effects
 
 
 def _rename_old(ns: Namespace, op: ops.RenameOldOp, now_ms: int) -> Sequence[Effect]:
@@ -274,8 +325,11 @@ def _recharge(ns: Namespace, row: int, before: quota.Use) -> None:
         quota.charge(ns, ns.parents[row], change)
 
 
-def _replication(ns: Namespace, row: int) -> int:
-    return ns.layouts[ns.layout_of[row]].replication
+def _replication_changed(ns: Namespace, row: int) -> Sequence[Effect]:
+    ids = history.all_blocks(ns, row)
+    if not ids:
+        return _NOTHING
+    return (ReplicationChanged(_id(ns, row), ids, history.replication(ns, row)),)
 
 
 def _update_blocks(
@@ -289,6 +343,7 @@ def _update_blocks(
         raise _misfit(op, f"block ids differ from {[str(b) for b in old]}")
     if len(old) > len(new) + 1:
         raise _misfit(op, "more than the last block is missing")
+    history.keep(ns, row)
     before = quota.use_of(ns, row)
     inode_id = _id(ns, row)
     effects: list[Effect] = []
@@ -297,12 +352,14 @@ def _update_blocks(
         complete = closing or at < last
         if old[at] != new[at] or (closing and at == last):
             effects.append(BlockUpdated(inode_id, old[at], new[at], complete))
-    if len(old) > common:
-        effects.append(BlocksRemoved((old[-1].block_id,)))
+    dropped = [block.block_id for block in old[common:]]
     if len(new) > common:
-        effects.append(BlocksAdded(inode_id, _replication(ns, row), new[common:], not closing))
+        effects.append(
+            BlocksAdded(inode_id, history.replication(ns, row), new[common:], not closing)
+        )
     if old != new:
         ns.set_blocks(row, new)
+        effects.extend(_removed(history.release(ns, row, dropped)))
     record = ns.open_files.get(row)
     if record is not None and len(old) != len(new):
         record.last_open = len(new) > len(old)
@@ -331,6 +388,7 @@ def _add_block(ns: Namespace, op: ops.AddBlockOp, now_ms: int) -> Sequence[Effec
     record = ns.open_files.get(row)
     if record is None:
         raise _misfit(op, f"{op.path} is not under construction")
+    history.keep(ns, row)
     before = quota.use_of(ns, row)
     inode_id = _id(ns, row)
     effects: list[Effect] = []
@@ -346,7 +404,7 @@ def _add_block(ns: Namespace, op: ops.AddBlockOp, now_ms: int) -> Sequence[Effec
     new = op.blocks[-1]
     ns.append_block(row, new)
     record.last_open = True
-    effects.append(BlocksAdded(inode_id, _replication(ns, row), (new,), True))
+    effects.append(BlocksAdded(inode_id, history.replication(ns, row), (new,), True))
     _recharge(ns, row, before)
     return effects
 
@@ -355,6 +413,7 @@ def _append(ns: Namespace, op: ops.AppendOp, now_ms: int) -> Sequence[Effect]:
     row = _file(ns, op, op.path)
     if row in ns.open_files:
         raise _misfit(op, f"{op.path} is under construction")
+    history.keep(ns, row)
     before = quota.use_of(ns, row)
     last = ns.last_block(row)
     block_size = ns.layouts[ns.layout_of[row]].block_size
@@ -368,6 +427,7 @@ def _append(ns: Namespace, op: ops.AppendOp, now_ms: int) -> Sequence[Effect]:
 
 def _truncate(ns: Namespace, op: ops.TruncateOp, now_ms: int) -> Sequence[Effect]:
     row = _file(ns, op, op.src)
+    history.keep(ns, row)
     before = quota.use_of(ns, row)
     old = ns.row_blocks(row)
     kept, length = blocks_up_to(old, op.new_length)
@@ -376,8 +436,9 @@ def _truncate(ns: Namespace, op: ops.TruncateOp, now_ms: int) -> Sequence[Effect
     ns.mtimes[row] = op.timestamp
     effects: list[Effect] = []
     if kept < len(old):
-        effects.append(BlocksRemoved(tuple(block.block_id for block in old[kept:])))
         ns.set_blocks(row, old[:kept])
+        dropped = [block.block_id for block in old[kept:]]
+        effects.extend(_removed(history.release(ns, row, dropped)))
     if length != op.new_length and op.truncate_block is not None:
         _open(ns, row, op.client_name, op.client_machine, True, now_ms)
         ns.gen_stamp = GenStamp(max(ns.gen_stamp, op.truncate_block.gen_stamp))
@@ -387,9 +448,11 @@ def _truncate(ns: Namespace, op: ops.TruncateOp, now_ms: int) -> Sequence[Effect
         else:
             # Copy on truncate: a new block takes the place of the one that a snapshot holds.
             ns.replace_last_block(row, op.truncate_block)
-            effects.append(BlocksRemoved((old[kept - 1].block_id,)))
+            ns.count_blocks(-1)
+            effects.extend(_removed(history.release(ns, row, [old[kept - 1].block_id])))
+            ns.count_blocks(1)
             effects.append(
-                BlocksAdded(_id(ns, row), _replication(ns, row), (op.truncate_block,), True)
+                BlocksAdded(_id(ns, row), history.replication(ns, row), (op.truncate_block,), True)
             )
     _recharge(ns, row, before)
     return effects
@@ -413,6 +476,10 @@ def _concat(ns: Namespace, op: ops.ConcatDeleteOp, now_ms: int) -> Sequence[Effe
     moved: list[Block] = []
     if any(ns.parents[row] != directory or row == target for row in sources):
         raise _misfit(op, "a source is not beside the target")
+    if any(history.newest(ns, row) != NO_SNAPSHOT for row in sources):
+        raise _misfit(op, "a source is in a snapshot")
+    history.keep(ns, target)
+    history.keep(ns, directory)
     for row in sources:
         moved.extend(ns.row_blocks(row))
         quota.charge(ns, directory, quota.use_of(ns, row), -1)
@@ -424,7 +491,9 @@ def _concat(ns: Namespace, op: ops.ConcatDeleteOp, now_ms: int) -> Sequence[Effe
     _touch_directory(ns, directory, op.timestamp)
     _recharge(ns, target, before)
     ids = tuple(block.block_id for block in moved)
-    return (BlocksMoved(_id(ns, target), ids, _replication(ns, target)),) if ids else _NOTHING
+    return (
+        (BlocksMoved(_id(ns, target), ids, history.replication(ns, target)),) if ids else _NOTHING
+    )
 
 
 def _reassign_lease(ns: Namespace, op: ops.ReassignLeaseOp, now_ms: int) -> Sequence[Effect]:
@@ -443,16 +512,18 @@ def _reassign_lease(ns: Namespace, op: ops.ReassignLeaseOp, now_ms: int) -> Sequ
 
 def _set_replication(ns: Namespace, op: ops.SetReplicationOp, now_ms: int) -> Sequence[Effect]:
     row = _file(ns, op, op.path)
+    history.keep(ns, row)
     before = quota.use_of(ns, row)
+    wanted = history.replication(ns, row)
     layout = ns.layouts[ns.layout_of[row]]
     ns.layout_of[row] = ns.intern_layout(layout._replace(replication=op.replication))
     _recharge(ns, row, before)
-    ids = tuple(block.block_id for block in ns.row_blocks(row))
-    return (ReplicationChanged(_id(ns, row), ids, op.replication),) if ids else _NOTHING
+    return _replication_changed(ns, row) if history.replication(ns, row) != wanted else _NOTHING
 
 
 def _set_permissions(ns: Namespace, op: ops.SetPermissionsOp, now_ms: int) -> Sequence[Effect]:
     row = _row(ns, op, op.src)
+    history.keep(ns, row)
     user, group, _ = ns.permissions[ns.perms[row]]
     ns.perms[row] = ns.intern_permission(user, group, op.mode & 0o1777)
     return _NOTHING
@@ -460,6 +531,7 @@ def _set_permissions(ns: Namespace, op: ops.SetPermissionsOp, now_ms: int) -> Se
 
 def _set_owner(ns: Namespace, op: ops.SetOwnerOp, now_ms: int) -> Sequence[Effect]:
     row = _row(ns, op, op.src)
+    history.keep(ns, row)
     user, group, mode = ns.permissions[ns.perms[row]]
     ns.perms[row] = ns.intern_permission(op.username or user, op.groupname or group, mode)
     return _NOTHING
@@ -467,6 +539,7 @@ def _set_owner(ns: Namespace, op: ops.SetOwnerOp, now_ms: int) -> Sequence[Effec
 
 def _times(ns: Namespace, op: ops.TimesOp, now_ms: int) -> Sequence[Effect]:
     row = _row(ns, op, op.path)
+    history.keep(ns, row)
     if op.mtime != -1:
         ns.mtimes[row] = op.mtime
     if op.atime != -1:
@@ -477,6 +550,7 @@ def _times(ns: Namespace, op: ops.TimesOp, now_ms: int) -> Sequence[Effect]:
 def _change_quota(
     ns: Namespace, row: int, namespace_quota: int, space_quota: int, types: list[int] | None = None
 ) -> None:
+    history.keep(ns, row)
     old = ns.quotas.get(row)
     if namespace_quota == QUOTA_DONT_SET and row != ROOT:
         namespace_quota = old.namespace_quota if old else QUOTA_RESET
@@ -508,6 +582,7 @@ def _set_type_quota(
     ns: Namespace, op: ops.SetQuotaByStorageTypeOp, now_ms: int
 ) -> Sequence[Effect]:
     row = _directory(ns, op, op.src)
+    history.keep(ns, row)
     old = ns.quotas.get(row)
     types = list(old.type_quotas) if old else [QUOTA_RESET] * STORAGE_TYPE_COUNT
     types[op.storage_type] = op.ds_quota
@@ -518,6 +593,7 @@ def _set_type_quota(
 
 def _set_storage_policy(ns: Namespace, op: ops.SetStoragePolicyOp, now_ms: int) -> Sequence[Effect]:
     row = _row(ns, op, op.path)
+    history.keep(ns, row)
     if ns.kinds[row] == FILE:
         layout = ns.layouts[ns.layout_of[row]]
         ns.layout_of[row] = ns.intern_layout(layout._replace(storage_policy_id=op.policy_id))
@@ -530,6 +606,7 @@ def _set_storage_policy(ns: Namespace, op: ops.SetStoragePolicyOp, now_ms: int) 
 
 def _set_acl(ns: Namespace, op: ops.SetAclOp, now_ms: int) -> Sequence[Effect]:
     row = _row(ns, op, op.src)
+    history.keep(ns, row)
     user, group, mode = ns.permissions[ns.perms[row]]
     if op.entries:
         stored, mode = acl.split(op.entries, mode)
@@ -549,6 +626,7 @@ def _same_xattr(first: ops.XAttr, second: ops.XAttr) -> bool:
 
 def _set_xattr(ns: Namespace, op: ops.SetXAttrOp, now_ms: int) -> Sequence[Effect]:
     row = _row(ns, op, op.src)
+    history.keep(ns, row)
     kept = [
         old for old in ns.xattrs.get(row, ()) if not any(_same_xattr(old, new) for new in op.xattrs)
     ]
@@ -558,6 +636,7 @@ def _set_xattr(ns: Namespace, op: ops.SetXAttrOp, now_ms: int) -> Sequence[Effec
 
 def _remove_xattr(ns: Namespace, op: ops.RemoveXAttrOp, now_ms: int) -> Sequence[Effect]:
     row = _row(ns, op, op.src)
+    history.keep(ns, row)
     kept = [
         old for old in ns.xattrs.get(row, ()) if not any(_same_xattr(old, new) for new in op.xattrs)
     ]
@@ -595,8 +674,68 @@ def _retain(ns: Namespace, op: EditOp, now_ms: int) -> Sequence[Effect]:
     return _NOTHING
 
 
-def _not_built(ns: Namespace, op: EditOp, now_ms: int) -> Sequence[Effect]:
-    raise NotBuilt(f"{op.NAME}: hdfsd has no snapshots yet")
+# ---- snapshots
+
+
+def _snapshottable(ns: Namespace, op: EditOp, path: str) -> tuple[int, SnapshottableDirectory]:
+    row = _directory(ns, op, path)
+    record = ns.snapshots.directories.get(row)
+    if record is None:
+        raise _misfit(op, f"{path} is not snapshottable")
+    return row, record
+
+
+def _named(op: EditOp, record: SnapshottableDirectory, name: str) -> Snapshot:
+    snapshot = record.named(name)
+    if snapshot is None:
+        raise _misfit(op, f"it has no snapshot {name}")
+    return snapshot
+
+
+def _allow_snapshot(ns: Namespace, op: ops.AllowSnapshotOp, now_ms: int) -> Sequence[Effect]:
+    row = _directory(ns, op, op.snapshot_root)
+    record = ns.snapshots.directories.setdefault(row, SnapshottableDirectory(QUOTA_MAX))
+    record.quota = QUOTA_MAX
+    return _NOTHING
+
+
+def _disallow_snapshot(ns: Namespace, op: ops.DisallowSnapshotOp, now_ms: int) -> Sequence[Effect]:
+    row = _directory(ns, op, op.snapshot_root)
+    record = ns.snapshots.directories.get(row)
+    if record is None:
+        return _NOTHING
+    if record.snapshots:
+        raise _misfit(op, f"{op.snapshot_root} has snapshots")
+    if row == ROOT:
+        record.quota = 0
+    else:
+        del ns.snapshots.directories[row]
+    return _NOTHING
+
+
+def _create_snapshot(ns: Namespace, op: ops.CreateSnapshotOp, now_ms: int) -> Sequence[Effect]:
+    row, record = _snapshottable(ns, op, op.snapshot_root)
+    history.take(ns, row, record, op.snapshot_name, op.mtime)
+    _touch_directory(ns, row, op.mtime)
+    return _NOTHING
+
+
+def _delete_snapshot(ns: Namespace, op: ops.DeleteSnapshotOp, now_ms: int) -> Sequence[Effect]:
+    row, record = _snapshottable(ns, op, op.snapshot_root)
+    snapshot = _named(op, record, op.snapshot_name)
+    record.snapshots.remove(snapshot)
+    ns.snapshots.count -= 1
+    touched = history.touched_by(ns, snapshot.snapshot_id)
+    effects = _end(ns, touched, lambda: history.forget(ns, snapshot.snapshot_id))
+    _touch_directory(ns, row, op.mtime)
+    return effects
+
+
+def _rename_snapshot(ns: Namespace, op: ops.RenameSnapshotOp, now_ms: int) -> Sequence[Effect]:
+    row, record = _snapshottable(ns, op, op.snapshot_root)
+    _named(op, record, op.snapshot_old_name).name = op.snapshot_new_name
+    _touch_directory(ns, row, op.mtime)
+    return _NOTHING
 
 
 _Applier = Callable[[Namespace, Any, int], Sequence[Effect]]
@@ -621,11 +760,11 @@ _APPLIERS: dict[type[EditOp], _Applier] = {
     ops.EndLogSegmentOp: _segment_mark,
     ops.StartLogSegmentOp: _segment_mark,
     ops.UpdateBlocksOp: _update,
-    ops.CreateSnapshotOp: _not_built,
-    ops.DeleteSnapshotOp: _not_built,
-    ops.RenameSnapshotOp: _not_built,
-    ops.AllowSnapshotOp: _not_built,
-    ops.DisallowSnapshotOp: _not_built,
+    ops.CreateSnapshotOp: _create_snapshot,
+    ops.DeleteSnapshotOp: _delete_snapshot,
+    ops.RenameSnapshotOp: _rename_snapshot,
+    ops.AllowSnapshotOp: _allow_snapshot,
+    ops.DisallowSnapshotOp: _disallow_snapshot,
     ops.SetGenstampV2Op: _gen_stamp_v2,
     ops.AllocateBlockIdOp: _allocate_block_id,
     ops.AddBlockOp: _add_block,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hdfsd.base.errors import DSQuotaExceeded, NSQuotaExceeded, TypeQuotaExceeded
+from hdfsd.namespace import history
 from hdfsd.namespace.storage_policy import (
     POLICY_BY_ID,
     QUOTA_STORAGE_TYPES,
@@ -60,12 +61,30 @@ def use_of(ns: Namespace, row: int) -> Use:
     """Of one inode alone."""
     if ns.kinds[row] != FILE:
         return Use(1, 0)
-    size = raw_bytes(ns, row)
-    replication = ns.layouts[ns.layout_of[row]].replication or 1
+    if row in ns.snapshots.versions:
+        size, replication = _shown_size(ns, row)
+    else:
+        size = raw_bytes(ns, row)
+        replication = ns.layouts[ns.layout_of[row]].replication or 1
     types = (
         types_for(ns.effective_policy(row), replication, size) if ns.type_quota_count else NO_TYPES
     )
     return Use(1, size * replication, types)
+
+
+def _shown_size(ns: Namespace, row: int) -> tuple[int, int]:
+    """(bytes, replicas) of all blocks that a file or a snapshot of it has under this name, with the
+    most replicas that any of them asks for."""
+    own = {block.block_id for block in ns.row_blocks(row)}
+    size = raw_bytes(ns, row)
+    replication = ns.layouts[ns.layout_of[row]].replication if history.is_current(ns, row) else 1
+    for _, past in reversed(ns.snapshots.versions[row]):
+        replication = max(replication, ns.layouts[ns.layout_of[past]].replication)
+        for block in ns.row_blocks(past):
+            if block.block_id not in own:
+                own.add(block.block_id)
+                size += block.num_bytes
+    return size, replication
 
 
 def add(first: Use, second: Use, sign: int = 1) -> Use:
@@ -90,10 +109,10 @@ def use_of_tree(ns: Namespace, row: int) -> Use:
 
 
 def count_tree(ns: Namespace, row: int) -> Use:
-    """Walks the whole tree."""
+    """Walks the whole tree, what only snapshots show of it included."""
     inodes = space = 0
     types = [0] * STORAGE_TYPE_COUNT
-    for below in ns.subtree(row):
+    for below in history.everything(ns, row):
         use = use_of(ns, below)
         inodes += 1
         space += use.space

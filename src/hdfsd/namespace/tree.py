@@ -32,6 +32,7 @@ from hdfsd.namespace.inode import (
 )
 from hdfsd.namespace.lease import Leases
 from hdfsd.namespace.retained import Retained
+from hdfsd.namespace.snapshot import Snapshots, SnapshottableDirectory
 from hdfsd.namespace.storage_policy import STORAGE_TYPE_COUNT, policy_of_xattrs
 
 ROOT = 0
@@ -113,6 +114,7 @@ class Namespace:
         self.limits = limits
         self.leases = Leases(limits.lease_soft_limit_ms, limits.lease_hard_limit_ms)
         self.retained = Retained()
+        self.snapshots = Snapshots()
         self.last_inode_id = ROOT_INODE_ID
         self.gen_stamp = _FIRST_GEN_STAMP
         self.gen_stamp_v1 = _FIRST_GEN_STAMP
@@ -147,6 +149,8 @@ class Namespace:
         self.type_quota_count = 0
         """Directories with a quota by storage type: only then the use by type is kept."""
         self._free = array("i")
+        self._shadows = 0
+        """Rows of inodes that have another row: past ones, and those left behind by renames."""
         self._pages: dict[int, array[int]] = {}
         self._page_live: dict[int, int] = {}
         self._blocks = 0
@@ -160,13 +164,15 @@ class Namespace:
         self._new_row(ROOT_INODE_ID, b"", DIRECTORY, self.intern_permission(*root), now_ms, 0)
         self.quotas[ROOT] = QuotaDirectory(QUOTA_DONT_SET, QUOTA_RESET)
         self.quotas[ROOT].inodes = 1
+        self.snapshots.directories[ROOT] = SnapshottableDirectory(quota=0)
         self._cache[""] = ROOT
 
     # ---- counts
 
     @property
     def inode_count(self) -> int:
-        return len(self.ids) - len(self._free)
+        """Inodes, those that only snapshots show included."""
+        return len(self.ids) - len(self._free) - self._shadows
 
     @property
     def block_count(self) -> int:
@@ -179,6 +185,13 @@ class Namespace:
     # ---- rows: allocation, ids
 
     def _new_row(
+        self, inode_id: int, name: bytes, kind: int, permission: int, mtime_ms: int, atime_ms: int
+    ) -> int:
+        row = self._take_row(inode_id, name, kind, permission, mtime_ms, atime_ms)
+        self._index(row)
+        return row
+
+    def _take_row(
         self, inode_id: int, name: bytes, kind: int, permission: int, mtime_ms: int, atime_ms: int
     ) -> int:
         if self._free:
@@ -202,6 +215,10 @@ class Namespace:
             self.block_ids.append(_NO_BLOCK)
             self.block_stamps.append(0)
             self.block_bytes.append(0)
+        return row
+
+    def _index(self, row: int) -> None:
+        inode_id = self.ids[row]
         number = inode_id >> _PAGE_BITS
         page = self._pages.get(number)
         if page is None:
@@ -209,15 +226,20 @@ class Namespace:
             self._page_live[number] = 0
         page[inode_id & (_PAGE - 1)] = row
         self._page_live[number] += 1
-        return row
 
-    def _free_row(self, row: int) -> None:
+    def _unindex(self, row: int) -> None:
         inode_id = self.ids[row]
         number = inode_id >> _PAGE_BITS
         self._pages[number][inode_id & (_PAGE - 1)] = NO_ROW
         self._page_live[number] -= 1
         if not self._page_live[number]:
             del self._pages[number], self._page_live[number]
+
+    def _free_row(self, row: int) -> None:
+        self._unindex(row)
+        self._give_back(row)
+
+    def _give_back(self, row: int) -> None:
         self.kinds[row] = FREE
         self.names[row] = b""
         self.parents[row] = NO_ROW
@@ -527,6 +549,75 @@ class Namespace:
             self.acls.pop(row, None)
         if self.xattrs:
             self.xattrs.pop(row, None)
+
+    # ---- rows of the past (for `history`)
+
+    def copy_row(self, row: int) -> int:
+        """A past row: all that the inode has now, its children as they are named now."""
+        past = self.shadow(row)
+        kind = self.kinds[row]
+        if kind == FILE:
+            self.layout_of[past] = self.layout_of[row]
+            self.block_ids[past] = self.block_ids[row]
+            self.block_stamps[past] = self.block_stamps[row]
+            self.block_bytes[past] = self.block_bytes[row]
+            if row in self.many_blocks:
+                self.many_blocks[past] = self.many_blocks[row][:]
+        elif kind == DIRECTORY:
+            if row in self.children:
+                self.children[past] = self.children[row][:]
+            if row in self._beyond_ascii:
+                self._beyond_ascii.add(past)
+            if row in self.directory_policies:
+                self.directory_policies[past] = self.directory_policies[row]
+        else:
+            self.symlinks[past] = self.symlinks[row]
+        if row in self.acls:
+            self.acls[past] = self.acls[row]
+        if row in self.xattrs:
+            self.xattrs[past] = self.xattrs[row]
+        self._seen_directory = NO_ROW
+        return past
+
+    def shadow(self, row: int) -> int:
+        """A row with the identity of another: id, name, kind, parent; it is not found by its id."""
+        shadow = self._take_row(
+            self.ids[row],
+            self.names[row],
+            self.kinds[row],
+            self.perms[row],
+            self.mtimes[row],
+            self.atimes[row],
+        )
+        self._shadows += 1
+        self.parents[shadow] = self.parents[row]
+        return shadow
+
+    def retire(self, row: int) -> None:
+        """An (unlinked) inode is current no more, but snapshots show it: an empty shell is left."""
+        self._empty(row)
+        self._unindex(row)
+
+    def drop_shadow(self, row: int) -> None:
+        """Frees a past row, or a shell that was left behind."""
+        self._empty(row)
+        self._shadows -= 1
+        self._give_back(row)
+
+    def drop_shell(self, row: int) -> None:
+        """Frees the shell of an inode that has no other row any more."""
+        self._give_back(row)
+
+    def _empty(self, row: int) -> None:
+        self._drop_side_tables(row)
+        self.many_blocks.pop(row, None)
+        self.block_ids[row] = _NO_BLOCK
+        self._beyond_ascii.discard(row)
+        self._seen_directory = NO_ROW
+
+    def count_blocks(self, change: int) -> None:
+        """Blocks that snapshots hold count as well, when the rows of the present let go of them."""
+        self._blocks += change
 
     def forget_directory(self, path: str, row: int) -> None:
         """Before a directory is renamed or deleted: its path, and all paths below, are no more."""
