@@ -201,6 +201,8 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "dfs.namenode.audit.loggers": "default",
         "dfs.namenode.support.allow.format": "true",
         "dfs.namenode.snapshot.max.limit": "65536",
+        "dfs.namenode.snapshot.filesystem.limit": "65536",
+        "dfs.namenode.snapshotdiff.listing.limit": "1000",
         "dfs.permissions.enabled": "true",
         "dfs.permissions.superusergroup": "supergroup",
         "dfs.replication": "3",

@@ -17,6 +17,7 @@ from hdfsd.editlog import ops
 from hdfsd.editlog.ops import EditOp
 from hdfsd.namespace import query
 from hdfsd.namespace.inode import FileLayout, Permission
+from hdfsd.namespace.query_snapshots import snapshot_path
 from hdfsd.namespace.tree import Namespace
 from hdfsd.wire.messages import Message, acl, client_namenode, hdfs
 
@@ -69,7 +70,15 @@ def known_from(op: EditOp, namespace: Namespace, blocks: BlockManager) -> Rememb
         return created(namespace, row) if row >= 0 else None
     if isinstance(op, ops.AppendOp):
         return appended(op, namespace, blocks)
+    if isinstance(op, ops.CreateSnapshotOp):
+        return snapshot_created(op)
     return None
+
+
+def snapshot_created(op: ops.CreateSnapshotOp) -> client_namenode.CreateSnapshotResponseProto:
+    return client_namenode.CreateSnapshotResponseProto(
+        snapshotPath=snapshot_path(op.snapshot_root, op.snapshot_name)
+    )
 
 
 def created(ns: Namespace, row: int) -> Created:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from hdfsd.base.errors import FileNotFound, IllegalArgument, ObserverRetryOnActive
-from hdfsd.base.ids import Block, InodeId
+from hdfsd.base.ids import Block
 from hdfsd.base.settings import ServerDefaults
 from hdfsd.image.packing import PROTO_OF_STORAGE_TYPE
 from hdfsd.namenode.desk import Desk
@@ -69,7 +69,8 @@ class ClientReads:
         who = desk.who(call.caller)
         status = query.file_status(desk.state.namespace, who, request.src)
         if status is not None and status.fileType == hdfs.HdfsFileStatusProto.IS_FILE:
-            self._add_locations(status, call)
+            file = query.located_status(desk.state.namespace, request.src)
+            self._add_locations(status, file, request.src, call)
         return client_namenode.GetLocatedFileInfoResponseProto(fs=status)
 
     def get_listing(
@@ -83,24 +84,25 @@ class ClientReads:
             return client_namenode.GetListingResponseProto()
         statuses = listing.statuses
         if request.needLocation:
-            statuses = self._with_locations(statuses, call)
+            statuses = self._with_locations(listing, request.src, call)
         left = listing.remaining + len(listing.statuses) - len(statuses)
         return client_namenode.GetListingResponseProto(
             dirList=hdfs.DirectoryListingProto(partialListing=statuses, remainingEntries=left)
         )
 
     def _with_locations(
-        self, statuses: list[hdfs.HdfsFileStatusProto], call: Call
+        self, listing: query.Listing, path: str, call: Call
     ) -> list[hdfs.HdfsFileStatusProto]:
         """As many as together have dfs.ls.limit locations: an answer must not grow without end."""
-        budget = self._desk.state.namespace.limits.list_limit
-        for index, status in enumerate(statuses):
+        namespace = self._desk.state.namespace
+        budget = namespace.limits.list_limit
+        for index, (status, row) in enumerate(zip(listing.statuses, listing.rows, strict=True)):
             if budget <= 0:
-                return statuses[:index]
+                return listing.statuses[:index]
             if status.fileType == hdfs.HdfsFileStatusProto.IS_FILE:
-                self._add_locations(status, call)
+                self._add_locations(status, query.located_row(namespace, row), path, call)
                 budget -= len(status.locations.blocks) * status.block_replication
-        return statuses
+        return listing.statuses
 
     def get_content_summary(
         self, request: client_namenode.GetContentSummaryRequestProto, call: Call
@@ -214,11 +216,13 @@ class ClientReads:
         if self._desk.state.ha_state is HAState.OBSERVER:
             raise ObserverRetryOnActive(f"Zero blocklocations for {path}")
 
-    def _add_locations(self, status: hdfs.HdfsFileStatusProto, call: Call) -> None:
-        namespace = self._desk.state.namespace
-        located = self._located(query.located_inode(namespace, status.fileId), 0, LONG_MAX, call)
+    def _add_locations(
+        self, status: hdfs.HdfsFileStatusProto, file: query.LocatedFile, path: str, call: Call
+    ) -> None:
+        """`path`: what was asked for."""
+        located = self._located(file, 0, LONG_MAX, call)
         if not _all_located(located):
-            self._send_to_active(namespace.path_of(InodeId(status.fileId)))
+            self._send_to_active(path)
         status.locations.CopyFrom(located)
 
     def _located(
@@ -360,12 +364,6 @@ class ClientReads:
         self, request: security_messages.GetDelegationTokenRequestProto, call: Call
     ) -> security_messages.GetDelegationTokenResponseProto:
         return security_messages.GetDelegationTokenResponseProto()
-
-    @partial("snapshots are not built: there is no snapshottable directory")
-    def get_snapshottable_dir_listing(
-        self, request: client_namenode.GetSnapshottableDirListingRequestProto, call: Call
-    ) -> client_namenode.GetSnapshottableDirListingResponseProto:
-        return client_namenode.GetSnapshottableDirListingResponseProto()
 
     # --- the NameNode itself ---
 

@@ -11,10 +11,11 @@ from hdfsd.namenode.client_admin import ClientAdmin, Keeper
 from hdfsd.namenode.client_files import ClientFiles
 from hdfsd.namenode.client_names import ClientNames
 from hdfsd.namenode.client_reads import ClientReads
+from hdfsd.namenode.client_snapshots import ClientSnapshots
 from hdfsd.namenode.desk import Desk
 
 
-class ClientService(ClientReads, ClientNames, ClientFiles, ClientAdmin):
+class ClientService(ClientReads, ClientNames, ClientFiles, ClientSnapshots, ClientAdmin):
     """org.apache.hadoop.hdfs.protocol.ClientProtocol."""
 
     def __init__(self, desk: Desk, defaults: ServerDefaults, keeper: Keeper) -> None:

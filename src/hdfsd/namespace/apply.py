@@ -476,7 +476,7 @@ def _concat(ns: Namespace, op: ops.ConcatDeleteOp, now_ms: int) -> Sequence[Effe
     moved: list[Block] = []
     if any(ns.parents[row] != directory or row == target for row in sources):
         raise _misfit(op, "a source is not beside the target")
-    if any(history.newest(ns, row) != NO_SNAPSHOT for row in sources):
+    if any(history.newest(ns, r) != NO_SNAPSHOT or r in ns.snapshots.before for r in sources):
         raise _misfit(op, "a source is in a snapshot")
     history.keep(ns, target)
     history.keep(ns, directory)

@@ -64,9 +64,28 @@ def _shows(ns: Namespace, directory: int, snapshot_id: int, row: int) -> bool:
     return ns.child(past, ns.names[row]) == row
 
 
-def children_at(ns: Namespace, row: int, snapshot_id: int) -> Iterable[int]:
-    """Rows of a directory's children in a snapshot that shows it, in name order."""
-    return ns.children.get(ns.snapshots.version_at(row, snapshot_id), ())
+def snapshottable_below(ns: Namespace, row: int) -> Iterator[tuple[int, SnapshottableDirectory]]:
+    """The row itself and directories below it that are snapshottable (the root, when allowed)."""
+    for directory, record in ns.snapshots.directories.items():
+        if record.quota and is_below(ns, directory, row):
+            yield directory, record
+
+
+def is_below(ns: Namespace, row: int, ancestor: int) -> bool:
+    """Whether a row is this ancestor, or below it."""
+    while row not in (ancestor, NO_ROW):
+        row = ns.parents[row]
+    return row == ancestor
+
+
+def tree_at(ns: Namespace, row: int, snapshot_id: int) -> Iterator[tuple[int, int]]:
+    """(row, its past row) of the row and all below it in a snapshot that shows it."""
+    stack = [row]
+    while stack:
+        row = stack.pop()
+        past = ns.snapshots.version_at(row, snapshot_id)
+        yield row, past
+        stack.extend(ns.children.get(past, ()))
 
 
 def shells_of(ns: Namespace, directory: int) -> Iterator[int]:

@@ -106,6 +106,9 @@ class Limits:
     storage_policies_enabled: bool = True  # dfs.storage.policy.enabled
     type_quotas_enabled: bool = True  # dfs.quota.by.storage.type.enabled
     list_limit: int = 1000  # dfs.ls.limit
+    snapshots_per_directory_max: int = 65_536  # dfs.namenode.snapshot.max.limit
+    snapshots_max: int = 65_536  # dfs.namenode.snapshot.filesystem.limit
+    snapshot_diff_page_max: int = 1000  # dfs.namenode.snapshotdiff.listing.limit
     supergroup: str = "supergroup"  # dfs.permissions.superusergroup
     lease_soft_limit_ms: int = 60_000  # HdfsConstants.LEASE_SOFTLIMIT_PERIOD
     lease_hard_limit_ms: int = 1_200_000  # dfs.namenode.lease-hard-limit-sec

@@ -17,12 +17,13 @@ from hdfsd.base.errors import (
     NotBuilt,
     NotReplicatedYet,
     RetriableError,
+    SnapshotFault,
     Unsupported,
 )
 from hdfsd.base.ids import Block, BlockId, GenStamp, InodeId
 from hdfsd.editlog import ops
 from hdfsd.editlog.ops import XATTR_SYSTEM, AclEntry, EditOp, PermissionStatus
-from hdfsd.namespace import mutate_leases, permission, quota
+from hdfsd.namespace import history, mutate_leases, permission, quota
 from hdfsd.namespace.apply import blocks_up_to
 from hdfsd.namespace.mutate_leases import Client, close_op
 from hdfsd.namespace.mutate_names import (
@@ -54,6 +55,7 @@ from hdfsd.namespace.requests import (
     Request,
 )
 from hdfsd.namespace.resolve import Resolved, invalid_path, require_file, resolve
+from hdfsd.namespace.snapshot import NO_SNAPSHOT
 from hdfsd.namespace.storage_policy import (
     LAZY_PERSIST_ID,
     POLICY_BY_ID,
@@ -637,6 +639,12 @@ def _check_concat_source(
     if ns.parents[row] != ns.parents[target]:
         raise HadoopIllegalArgument(
             f"Source file {path} is not in the same directory with the target {at.path}"
+        )
+    if history.newest(ns, row) != NO_SNAPSHOT:
+        raise SnapshotFault(f"Concat: the source file {path} is in snapshot")
+    if row in ns.snapshots.before:
+        raise SnapshotFault(
+            f"Concat: the source file {path} is referred by some other reference in some snapshot."
         )
     if row == target:
         raise HadoopIllegalArgument(

@@ -21,11 +21,12 @@ from hdfsd.base.errors import (
     ParentNotDirectory,
     PathIsNotEmptyDirectory,
     RemoteFault,
+    SnapshotFault,
     Unsupported,
 )
 from hdfsd.editlog import ops
 from hdfsd.editlog.ops import AclEntry, EditOp, PermissionStatus
-from hdfsd.namespace import acl, permission, quota
+from hdfsd.namespace import acl, history, permission, quota
 from hdfsd.namespace.permission import ALL, WRITE
 from hdfsd.namespace.quota import Use
 from hdfsd.namespace.requests import Request
@@ -242,10 +243,36 @@ def delete(ns: Namespace, request: Request, path: str, recursive: bool) -> list[
         permission.check(ns, who, at.directory, WRITE)
     if at.row in (NO_ROW, ROOT):
         return None
+    _refuse_with_snapshots(ns, at.row)
     return [ops.DeleteOp(at.path, request.now_ms, request.client_id, request.call_id)]
 
 
+def _refuse_with_snapshots(ns: Namespace, row: int) -> None:
+    """FSDirSnapshotOp.checkSnapshot: a directory is neither deleted nor renamed while it, or one
+    below it, has snapshots."""
+    for directory, record in history.snapshottable_below(ns, row):
+        if record.snapshots:
+            path = ns.path_of_row(directory)
+            raise SnapshotFault(
+                f"The directory {path} cannot be deleted since {path} is snapshottable and already"
+                " has snapshots"
+            )
+
+
 # ---- rename
+
+
+def _refuse_nesting(ns: Namespace, src: Resolved, dst: Resolved) -> None:
+    """FSDirRenameOp.validateNestSnapshot."""
+    if not any(history.snapshottable_below(ns, src.row)):
+        return
+    for directory, record in ns.snapshots.directories.items():
+        if record.quota and history.is_below(ns, dst.directory, directory):
+            raise SnapshotFault(
+                f"Unable to rename because {src.path} has snapshottable descendant directories and"
+                f" {parent_of(dst.path)} is a descent of a snapshottable directory, and HDFS does"
+                " not support nested snapshottable directory."
+            )
 
 
 def _into_directory(ns: Namespace, src: Resolved, dst: Resolved) -> Resolved:
@@ -324,6 +351,7 @@ def rename_old(ns: Namespace, request: Request, src: str, dst: str) -> list[Edit
     _check_rename_permission(ns, request, source, target)
     if _source_error(source) is not None:
         return None
+    _refuse_with_snapshots(ns, source.row)
     if source.path == target.path:
         return []
     if _destination_error(ns, source, target) is not None:
@@ -331,6 +359,7 @@ def rename_old(ns: Namespace, request: Request, src: str, dst: str) -> list[Edit
     _refuse_reserved(source, target)
     if target.row >= 0 or target.directory < 0:
         return None
+    _refuse_nesting(ns, source, target)
     _check_move(ns, source, target)
     return [
         ops.RenameOldOp(
@@ -352,6 +381,7 @@ def rename(
     failure = _source_error(source)
     if failure is not None:
         raise failure
+    _refuse_with_snapshots(ns, source.row)
     if source.path == target.path:
         raise FileAlreadyExists(
             f"The source {source.path} and destination {target.path} are the same"
@@ -364,8 +394,10 @@ def rename(
         raise IOFault("rename destination cannot be the root")
     if target.row >= 0:
         _check_overwrite(ns, source, target, overwrite)
+        _refuse_with_snapshots(ns, target.row)
     elif target.directory < 0:
         raise FileNotFound(f"rename destination parent {target.path} not found.")
+    _refuse_nesting(ns, source, target)
     _check_move(ns, source, target)
     options = [ops.RENAME_OVERWRITE] * overwrite + [ops.RENAME_TO_TRASH] * to_trash
     return [

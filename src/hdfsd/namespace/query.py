@@ -6,6 +6,7 @@ All raise RemoteFault with Hadoop's class and text. `who` None skips permission 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from hdfsd.base.errors import (
 )
 from hdfsd.base.ids import Block, InodeId
 from hdfsd.editlog.ops import XATTR_SECURITY, XAttr
-from hdfsd.namespace import permission, quota
+from hdfsd.namespace import history, permission, quota
 from hdfsd.namespace.inode import QUOTA_RESET, FileLayout, Permission
 from hdfsd.namespace.mutate_attributes import (
     check_xattr_api,
@@ -30,15 +31,23 @@ from hdfsd.namespace.mutate_attributes import (
 )
 from hdfsd.namespace.permission import EXECUTE, READ, STICKY, Principal
 from hdfsd.namespace.resolve import (
-    ROOT_SNAPSHOTS,
     Resolved,
     plain,
     require_any,
     require_file,
     resolve,
 )
+from hdfsd.namespace.snapshot import CURRENT
 from hdfsd.namespace.storage_policy import QUOTA_STORAGE_TYPES, STORAGE_TYPE_COUNT
-from hdfsd.namespace.tree import DIRECTORY, FILE, ROOT, SYMLINK, Namespace
+from hdfsd.namespace.tree import (
+    DIRECTORY,
+    FILE,
+    NO_ROW,
+    SYMLINK,
+    Namespace,
+    comes_before,
+    name_order,
+)
 from hdfsd.wire.messages import acl, hdfs, xattr
 
 _READ_EXECUTE = READ | EXECUTE
@@ -74,8 +83,8 @@ class LocatedFile(NamedTuple):
 
 class Listing(NamedTuple):
     statuses: list[hdfs.HdfsFileStatusProto]
-    inode_ids: list[InodeId]
-    """Of the statuses, in order (for locations)."""
+    rows: Sequence[int]
+    """Of the statuses, in order (for locations); NO_ROW for what is no inode."""
     remaining: int
 
 
@@ -113,7 +122,7 @@ def _status(
     status = hdfs.HdfsFileStatusProto() if into is None else into
     kind = ns.kinds[row]
     flags = _HAS_ACL if ns.acls and row in ns.acls else 0
-    if row == ROOT:
+    if row in ns.snapshots.directories:
         flags |= _SNAPSHOT_ENABLED
     layout = ns.layouts[ns.layout_of[row]] if kind == FILE else None
     status.CopyFrom(_template(kind, ns.permissions[ns.perms[row]], layout, policy_id, flags))
@@ -135,6 +144,13 @@ def _named_status(ns: Namespace, row: int, policy_id: int) -> hdfs.HdfsFileStatu
     return status
 
 
+def directory_status(ns: Namespace, row: int, name: bytes, into: hdfs.HdfsFileStatusProto) -> None:
+    """Of a snapshottable directory or a snapshot, as their lists have it: without flags."""
+    _status(ns, row, 0, into)
+    into.path = name
+    into.flags = 0
+
+
 def file_status(
     namespace: Namespace,
     who: Principal | None,
@@ -154,18 +170,18 @@ def file_status(
             return None
         raise
     if at.row < 0:
-        virtual = _virtual_status(at.path)
+        virtual = _virtual_status(at)
         if virtual is not None and into is not None:
             into.CopyFrom(virtual)
         return virtual
     return _status(namespace, at.row, namespace.effective_policy(at.row), into)
 
 
-def _virtual_status(path: str) -> hdfs.HdfsFileStatusProto | None:
+def _virtual_status(at: Resolved) -> hdfs.HdfsFileStatusProto | None:
     """Directories that are no inodes."""
-    if path == paths.RESERVED:
+    if at.path == paths.RESERVED:
         return _virtual(b"", 0o1770, "", 0)
-    if path == ROOT_SNAPSHOTS:
+    if at.snapshots_of >= 0:
         return _virtual(b"", 0o777, "", 0)
     return None
 
@@ -210,34 +226,51 @@ def listing(
     if start_after.startswith(b"/"):
         start_after = _start_name(ns, start_after)
     if at.row < 0:
-        return _virtual_listing(ns, at.path)
+        return _virtual_listing(ns, at, start_after)
     policy = ns.effective_policy(at.row)
     if ns.kinds[at.row] != DIRECTORY:
-        return Listing([_status(ns, at.row, policy)], [InodeId(ns.ids[at.row])], 0)
+        return Listing([_status(ns, at.row, policy)], [at.row], 0)
     if who is not None:
         permission.check(ns, who, at.row, _READ_EXECUTE)
     rows = ns.children.get(at.row)
     if rows is None:
         return Listing([], [], 0)
     first = ns.place_behind(at.row, start_after) if start_after else 0
-    chosen = rows[first : first + ns.limits.list_limit]
+    chosen: Sequence[int] = rows[first : first + ns.limits.list_limit]
+    if at.snapshot_id != CURRENT:
+        chosen = [ns.snapshots.version_at(row, at.snapshot_id) for row in chosen]
     statuses = [_named_status(ns, row, _own_policy(ns, row) or policy) for row in chosen]
-    ids = [InodeId(ns.ids[row]) for row in chosen]
-    return Listing(statuses, ids, len(rows) - first - len(chosen))
+    return Listing(statuses, chosen, len(rows) - first - len(chosen))
 
 
-def _virtual_listing(ns: Namespace, path: str) -> Listing | None:
-    if path == paths.RESERVED:
-        names = ((b".inodes", InodeId(_DOT_INODES_ID)), (b"raw", InodeId(_RAW_ID)))
+def _virtual_listing(ns: Namespace, at: Resolved, start_after: bytes) -> Listing | None:
+    if at.path == paths.RESERVED:
+        names = ((b".inodes", _DOT_INODES_ID), (b"raw", _RAW_ID))
         group = ns.limits.supergroup
         found = [_virtual(name, 0o770, group, inode_id) for name, inode_id in names]
-        return Listing(found, [inode_id for _, inode_id in names], 0)
-    if path == ROOT_SNAPSHOTS:
-        return Listing([], [], 0)
-    parent = path.removesuffix(_SNAPSHOT_SUFFIX)
-    if parent != path and ns.directory_row(parent) >= 0:
+        return Listing(found, [NO_ROW] * len(names), 0)
+    if at.snapshots_of >= 0:
+        return _snapshots(ns, at.snapshots_of, start_after)
+    parent = at.path.removesuffix(_SNAPSHOT_SUFFIX)
+    if parent != at.path and ns.directory_row(parent) >= 0:
         raise SnapshotFault(f"Directory is not a snapshottable directory: {parent}")
     return None
+
+
+def _snapshots(ns: Namespace, directory: int, start_after: bytes) -> Listing:
+    """A snapshottable directory's `.snapshot`: its snapshots by name, each with the attributes that
+    the directory had."""
+    by_name = sorted(
+        ((s.name.encode(), s.snapshot_id) for s in ns.snapshots.directories[directory].snapshots),
+        key=lambda named: name_order(named[0]),
+    )
+    left = [named for named in by_name if not start_after or comes_before(start_after, named[0])]
+    chosen = left[: ns.limits.list_limit]
+    rows = [ns.snapshots.version_at(directory, snapshot_id) for _, snapshot_id in chosen]
+    statuses = [_status(ns, row, 0) for row in rows]
+    for status, (name, _) in zip(statuses, chosen, strict=True):
+        status.path = name
+    return Listing(statuses, rows, len(left) - len(chosen))
 
 
 def _own_policy(ns: Namespace, row: int) -> int:
@@ -275,7 +308,7 @@ def located_file(
         permission.check(ns, who, row, READ)
     precision = ns.limits.access_time_precision_ms
     due = precision > 0 and now_ms > ns.atimes[row] + precision
-    return _located(ns, row, due)
+    return _located(ns, row, due and at.snapshot_id == CURRENT)
 
 
 def _refuse_superuser(ns: Namespace, who: Principal, row: int) -> None:
@@ -287,12 +320,14 @@ def _refuse_superuser(ns: Namespace, who: Principal, row: int) -> None:
         )
 
 
-def located_inode(namespace: Namespace, inode_id: InodeId | int) -> LocatedFile:
-    """The same of a live file, by its id."""
-    row = namespace.row_of(inode_id)
-    if row < 0:
-        raise KeyError(inode_id)
+def located_row(namespace: Namespace, row: int) -> LocatedFile:
+    """The same of a file of a `Listing`."""
     return _located(namespace, row, False)
+
+
+def located_status(namespace: Namespace, path: str) -> LocatedFile:
+    """The same of a file whose status was asked for, without its checks."""
+    return _located(namespace, resolve(namespace, None, path, reading=True).row, False)
 
 
 def _located(ns: Namespace, row: int, atime_due: bool) -> LocatedFile:
@@ -357,30 +392,57 @@ class _Counts:
         self.types = [0] * STORAGE_TYPE_COUNT
 
 
-def _count(ns: Namespace, who: Principal | None, row: int) -> _Counts:
-    counts = _Counts()
-    for below in ns.subtree(row):
-        kind = ns.kinds[below]
-        if kind == DIRECTORY:
-            if who is not None:
-                permission.check(ns, who, below, _READ_EXECUTE)
-            counts.directories += 1
-        elif kind == SYMLINK:
-            counts.files += 1
-        else:
-            _count_file(ns, below, counts)
-    return counts
+def _count(ns: Namespace, who: Principal | None, at: Resolved) -> tuple[_Counts, _Counts]:
+    """What the tree holds, and what only snapshots show of it."""
+    counts, shown = _Counts(), _Counts()
+    if at.snapshot_id != CURRENT:
+        for _, past in history.tree_at(ns, at.row, at.snapshot_id):
+            _count_one(ns, who, past, counts)
+        return counts, shown
+    for below in ns.subtree(at.row):
+        _count_one(ns, who, below, counts)
+    if ns.snapshots.count:
+        _count_shown(ns, at.row, shown)
+    return counts, shown
+
+
+def _count_shown(ns: Namespace, row: int, counts: _Counts) -> None:
+    """Each inode once, as the newest snapshot shows it (ContentSummaryComputationContext)."""
+    known = {ns.ids[below] for below in ns.subtree(row)}
+    for below in history.everything(ns, row):
+        if ns.ids[below] in known:
+            continue
+        newest_id = ns.snapshots.versions[below][-1][0]
+        for member, past in history.tree_at(ns, below, newest_id):
+            if ns.ids[member] not in known:
+                known.add(ns.ids[member])
+                _count_one(ns, None, past, counts)
+
+
+def _count_one(ns: Namespace, who: Principal | None, row: int, counts: _Counts) -> None:
+    kind = ns.kinds[row]
+    if kind == DIRECTORY:
+        if who is not None:
+            permission.check(ns, who, row, _READ_EXECUTE)
+        counts.directories += 1
+    elif kind == SYMLINK:
+        counts.files += 1
+    else:
+        _count_file(ns, row, counts)
 
 
 def _count_file(ns: Namespace, row: int, counts: _Counts) -> None:
-    size = quota.raw_bytes(ns, row)
-    replication = ns.layouts[ns.layout_of[row]].replication or 1
+    size, replication = quota.held_bytes(ns, row)
     counts.files += 1
     counts.length += ns.row_length(row)
     counts.space += size * replication
     by_type = quota.types_for(ns.effective_policy(row), replication, size)
     for ordinal, consumed in enumerate(by_type):
         counts.types[ordinal] += consumed
+
+
+def _sum(first: list[int], second: list[int]) -> list[int]:
+    return [a + b for a, b in zip(first, second, strict=True)]
 
 
 def _type_quotas(quotas: list[int], consumed: list[int]) -> hdfs.StorageTypeQuotaInfosProto:
@@ -402,22 +464,22 @@ def content_summary(
     at = resolve(namespace, who, path, follow=False, reading=True)
     if at.row < 0:
         raise FileNotFound(f"File does not exist: {at.path}")
-    counts = _count(namespace, who, at.row)
+    counts, shown = _count(namespace, who, at)
     limits = namespace.quotas.get(at.row)
     types = limits.type_quotas if limits else [QUOTA_RESET] * STORAGE_TYPE_COUNT
     is_file = namespace.kinds[at.row] == FILE
     return hdfs.ContentSummaryProto(
-        length=counts.length,
-        fileCount=counts.files,
-        directoryCount=counts.directories,
+        length=counts.length + shown.length,
+        fileCount=counts.files + shown.files,
+        directoryCount=counts.directories + shown.directories,
         quota=(limits.namespace_quota if limits else QUOTA_RESET) & _U64,
-        spaceConsumed=counts.space,
+        spaceConsumed=counts.space + shown.space,
         spaceQuota=(limits.space_quota if limits else QUOTA_RESET) & _U64,
-        typeQuotaInfos=_type_quotas(types, counts.types),
-        snapshotLength=0,
-        snapshotFileCount=0,
-        snapshotDirectoryCount=0,
-        snapshotSpaceConsumed=0,
+        typeQuotaInfos=_type_quotas(types, _sum(counts.types, shown.types)),
+        snapshotLength=shown.length,
+        snapshotFileCount=shown.files,
+        snapshotDirectoryCount=shown.directories,
+        snapshotSpaceConsumed=shown.space,
         erasureCodingPolicy=_REPLICATED_POLICY_NAME if is_file else "",
     )
 
@@ -432,13 +494,17 @@ def quota_usage(namespace: Namespace, who: Principal | None, path: str) -> hdfs.
         raise FileNotFound(f"File/Directory does not exist: {at.path}")
     limits = ns.quotas.get(at.row)
     if limits is None:
-        counts = _count(ns, who, at.row)
+        counts, shown = _count(ns, who, at)
+        types = _sum(counts.types, shown.types)
         return hdfs.QuotaUsageProto(
-            fileAndDirectoryCount=counts.files + counts.directories,
+            fileAndDirectoryCount=counts.files
+            + counts.directories
+            + shown.files
+            + shown.directories,
             quota=_U64,
-            spaceConsumed=counts.space,
+            spaceConsumed=counts.space + shown.space,
             spaceQuota=_U64,
-            typeQuotaInfos=_type_quotas([QUOTA_RESET] * STORAGE_TYPE_COUNT, counts.types),
+            typeQuotaInfos=_type_quotas([QUOTA_RESET] * STORAGE_TYPE_COUNT, types),
         )
     return hdfs.QuotaUsageProto(
         fileAndDirectoryCount=limits.inodes,

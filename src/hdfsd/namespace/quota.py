@@ -61,24 +61,25 @@ def use_of(ns: Namespace, row: int) -> Use:
     """Of one inode alone."""
     if ns.kinds[row] != FILE:
         return Use(1, 0)
-    if row in ns.snapshots.versions:
-        size, replication = _shown_size(ns, row)
-    else:
-        size = raw_bytes(ns, row)
-        replication = ns.layouts[ns.layout_of[row]].replication or 1
+    size, replication = held_bytes(ns, row)
     types = (
         types_for(ns.effective_policy(row), replication, size) if ns.type_quota_count else NO_TYPES
     )
     return Use(1, size * replication, types)
 
 
-def _shown_size(ns: Namespace, row: int) -> tuple[int, int]:
-    """(bytes, replicas) of all blocks that a file or a snapshot of it has under this name, with the
-    most replicas that any of them asks for."""
-    own = {block.block_id for block in ns.row_blocks(row)}
+def held_bytes(ns: Namespace, row: int) -> tuple[int, int]:
+    """(bytes, replicas) of all blocks that a file, and snapshots of it under this name, have; with
+    the most replicas that any of them asks for."""
     size = raw_bytes(ns, row)
-    replication = ns.layouts[ns.layout_of[row]].replication if history.is_current(ns, row) else 1
-    for _, past in reversed(ns.snapshots.versions[row]):
+    replication = ns.layouts[ns.layout_of[row]].replication or 1
+    versions = ns.snapshots.versions.get(row)
+    if versions is None:
+        return size, replication
+    own = {block.block_id for block in ns.row_blocks(row)}
+    if not history.is_current(ns, row):
+        replication = 1
+    for _, past in reversed(versions):
         replication = max(replication, ns.layouts[ns.layout_of[past]].replication)
         for block in ns.row_blocks(past):
             if block.block_id not in own:

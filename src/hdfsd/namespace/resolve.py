@@ -20,13 +20,13 @@ from hdfsd.base.errors import (
 from hdfsd.base.ids import ROOT_INODE_ID
 from hdfsd.namespace import permission
 from hdfsd.namespace.permission import Principal
+from hdfsd.namespace.snapshot import CURRENT
 from hdfsd.namespace.tree import DIRECTORY, FILE, NO_ROW, ROOT, SYMLINK, Namespace
 
 _RESERVED_INODES_PREFIX = paths.RESERVED_INODES + "/"
 _RESERVED_RAW_PREFIX = paths.RESERVED_RAW + "/"
 _LONG_MAX = 2**63 - 1
-ROOT_SNAPSHOTS = f"/{paths.SNAPSHOT_DIRECTORY}"
-"""The root is snapshottable from the start in Hadoop, though with room for no snapshot."""
+_DOT_SNAPSHOT = f"/{paths.SNAPSHOT_DIRECTORY}"
 
 
 def invalid_path(text: str) -> InvalidPath:
@@ -44,6 +44,10 @@ class Resolved(NamedTuple):
     """Row of the parent; NO_ROW for the root."""
     name: bytes
     ancestor: int
+    snapshot_id: int = CURRENT
+    """The snapshot that the path leads into: rows are those of its time."""
+    snapshots_of: int = NO_ROW
+    """The snapshottable directory whose `.snapshot` directory, which is no inode, is meant."""
 
 
 def plain(ns: Namespace, path: str) -> str:
@@ -108,8 +112,12 @@ def resolve(
         if creating and who is not None and path.startswith(_RESERVED_RAW_PREFIX):
             permission.check_superuser(who)
         path = plain(ns, path)
-        if not reading and _is_in_root_snapshots(path):
-            raise SnapshotReadOnly("Modification on a read-only snapshot is disallowed")
+        if _DOT_SNAPSHOT in path:
+            found = _in_snapshot(ns, who, path, creating=creating, follow=follow)
+            if found is not None:
+                if not reading:
+                    raise SnapshotReadOnly("Modification on a read-only snapshot is disallowed")
+                return found
     parent, _, name = path.rpartition("/")
     if not name:
         return Resolved("/", ROOT, NO_ROW, b"", ROOT)
@@ -125,8 +133,56 @@ def resolve(
     return Resolved(path, row, directory, encoded, directory)
 
 
-def _is_in_root_snapshots(path: str) -> bool:
-    return path == ROOT_SNAPSHOTS or path.startswith(ROOT_SNAPSHOTS + "/")
+def _in_snapshot(
+    ns: Namespace, who: Principal | None, path: str, *, creating: bool, follow: bool
+) -> Resolved | None:
+    """Where a path through a `.snapshot` directory leads; None when it has no such directory: that
+    of a directory that isn't snapshottable is a name like others."""
+    at = path.find(_DOT_SNAPSHOT)
+    while at >= 0:
+        end = at + len(_DOT_SNAPSHOT)
+        if path[end : end + 1] in ("", "/"):
+            root = ns.directory_row(path[:at])
+            if root in ns.snapshots.directories:
+                if who is not None and not who.is_superuser:
+                    permission.check_traverse(ns, who, root)
+                return _below(ns, who, path, (root, path[end + 1 :]), creating, follow)
+        at = path.find(_DOT_SNAPSHOT, end)
+    return None
+
+
+def _below(
+    ns: Namespace,
+    who: Principal | None,
+    path: str,
+    where: tuple[int, str],
+    creating: bool,
+    follow: bool,
+) -> Resolved:
+    """`where`: the snapshottable directory, and what follows `.snapshot/`."""
+    root, rest = where
+    snapshots = ns.snapshots
+    if not rest:
+        return Resolved(path, NO_ROW, root, b"", root, snapshots_of=root)
+    names = rest.split("/")
+    snapshot = snapshots.directories[root].named(names[0])
+    if snapshot is None:
+        return Resolved(path, NO_ROW, root, names[-1].encode(), root)
+    snapshot_id = snapshot.snapshot_id
+    directory, row = root, snapshots.version_at(root, snapshot_id)
+    for index, name in enumerate(names[1:], 1):
+        if ns.kinds[row] != DIRECTORY:
+            _refuse_ancestor(ns, row, "/".join(names[index:]), path, creating)
+        if who is not None and not who.is_superuser:
+            permission.check(ns, who, row, permission.EXECUTE)
+        child = ns.child(row, name.encode())
+        if child < 0:
+            above = row if index == len(names) - 1 else NO_ROW
+            return Resolved(path, NO_ROW, above, names[-1].encode(), row, snapshot_id)
+        directory, row = row, snapshots.version_at(child, snapshot_id)
+    if follow and ns.kinds[row] == SYMLINK:
+        raise _unresolved(ns, row, path, "")
+    return Resolved(path, row, directory, names[-1].encode(), directory, snapshot_id)
 
 
 def _unfinished(ns: Namespace, who: Principal | None, path: str, creating: bool) -> Resolved:

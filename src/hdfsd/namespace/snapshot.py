@@ -15,6 +15,8 @@ NO_SNAPSHOT = -1
 """Snapshot.NO_SNAPSHOT_ID: ids count from 0."""
 CURRENT = 2**31 - 2
 """Snapshot.CURRENT_STATE_ID: above every id."""
+SNAPSHOT_ID_MAX = (1 << 28) - 1
+"""SnapshotManager.SNAPSHOT_ID_BIT_WIDTH."""
 QUOTA_MAX = 1 << 16
 """DirectorySnapshottableFeature.SNAPSHOT_QUOTA_DEFAULT: snapshots of one directory."""
 

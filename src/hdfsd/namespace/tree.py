@@ -663,30 +663,34 @@ class Namespace:
 
     # ---- image out: ascending ids; children in name order
 
-    def _rows_by_id(self) -> Iterator[int]:
+    def rows_by_id(self) -> Iterator[int]:
+        """Rows of the present."""
         for number in sorted(self._pages):
             for row in self._pages[number]:
                 if row >= 0:
                     yield row
 
     def inodes(self) -> Iterator[FileRow | DirectoryRow | SymlinkRow]:
-        for row in self._rows_by_id():
-            kind = self.kinds[row]
-            if kind == FILE:
-                yield self._file_row(row)
-            elif kind == DIRECTORY:
-                yield self._directory_row(row)
-            else:
-                yield SymlinkRow(
-                    InodeId(self.ids[row]),
-                    self.names[row],
-                    self.perms[row],
-                    self.mtimes[row],
-                    self.atimes[row],
-                    self.symlinks[row],
-                )
+        """Those of the present."""
+        return map(self.inode_record, self.rows_by_id())
 
-    def _file_row(self, row: int) -> FileRow:
+    def inode_record(self, row: int) -> FileRow | DirectoryRow | SymlinkRow:
+        """All that a row, of the present or the past, says of itself."""
+        kind = self.kinds[row]
+        if kind == FILE:
+            return self.file_record(row)
+        if kind == DIRECTORY:
+            return self.directory_record(row)
+        return SymlinkRow(
+            InodeId(self.ids[row]),
+            self.names[row],
+            self.perms[row],
+            self.mtimes[row],
+            self.atimes[row],
+            self.symlinks[row],
+        )
+
+    def file_record(self, row: int) -> FileRow:
         record = self.open_files.get(row)
         return FileRow(
             InodeId(self.ids[row]),
@@ -701,9 +705,12 @@ class Namespace:
             None if record is None else (record.client_name, record.client_machine),
         )
 
-    def _directory_row(self, row: int) -> DirectoryRow:
+    def directory_record(self, row: int) -> DirectoryRow:
+        quotas = self.snapshots.past_quotas.get(row)
         quota = self.quotas.get(row)
-        types = () if quota is None else quota.type_quotas
+        if quota is not None:
+            quotas = quota.namespace_quota, quota.space_quota, tuple(quota.type_quotas)
+        names, space, types = quotas or (QUOTA_RESET, QUOTA_RESET, ())
         return DirectoryRow(
             InodeId(self.ids[row]),
             self.names[row],
@@ -711,13 +718,13 @@ class Namespace:
             self.mtimes[row],
             self.acls.get(row, ()),
             self.xattrs.get(row, ()),
-            QUOTA_RESET if quota is None else quota.namespace_quota,
-            QUOTA_RESET if quota is None else quota.space_quota,
+            names,
+            space,
             tuple((ordinal, q) for ordinal, q in enumerate(types) if q >= 0),
         )
 
     def directories_with_children(self) -> Iterator[InodeId]:
-        for row in self._rows_by_id():
+        for row in self.rows_by_id():
             if row in self.children:
                 yield InodeId(self.ids[row])
 
@@ -732,29 +739,34 @@ class Namespace:
         """The root exists already: takes its attributes."""
         if row.inode_id != ROOT_INODE_ID:
             raise CorruptData("image", None, f"root inode has id {row.inode_id}")
-        self.perms[ROOT] = row.permission
-        self.mtimes[ROOT] = row.mtime_ms
-        self._restore_directory_features(ROOT, row)
+        self.fill(ROOT, row)
+        self._restore_quotas(ROOT, row)
 
     def restore_file(self, row: FileRow) -> None:
         new = self._restore_row(row.inode_id, row.name, FILE, row.permission)
-        self.mtimes[new] = row.mtime_ms
-        self.atimes[new] = row.atime_ms
-        self.layout_of[new] = row.layout
-        if row.blocks:
-            self.set_blocks(new, row.blocks)
-        if row.acl:
-            self.acls[new] = row.acl
-        if row.xattrs:
-            self.xattrs[new] = row.xattrs
+        self.fill(new, row)
         if row.writer is not None:
             self.open_files[new] = OpenRecord(*row.writer, last_open=bool(row.blocks))
             self.leases.add(row.writer[0], row.inode_id, 0)
 
     def restore_directory(self, row: DirectoryRow) -> None:
         new = self._restore_row(row.inode_id, row.name, DIRECTORY, row.permission)
+        self.fill(new, row)
+        self._restore_quotas(new, row)
+
+    def fill(self, new: int, row: FileRow | DirectoryRow) -> None:
+        """Gives a row, of the present or the past, what a record says of an inode itself."""
+        self.perms[new] = row.permission
         self.mtimes[new] = row.mtime_ms
-        self._restore_directory_features(new, row)
+        if row.acl:
+            self.acls[new] = row.acl
+        if row.xattrs:
+            self.set_xattrs(new, row.xattrs)
+        if isinstance(row, FileRow):
+            self.atimes[new] = row.atime_ms
+            self.layout_of[new] = row.layout
+            if row.blocks:
+                self.set_blocks(new, row.blocks)
 
     def restore_symlink(self, row: SymlinkRow) -> None:
         new = self._restore_row(row.inode_id, row.name, SYMLINK, row.permission)
@@ -769,11 +781,7 @@ class Namespace:
             raise CorruptData("image", None, f"inode {inode_id} has the name {name!r}")
         return self._new_row(inode_id, name, kind, permission, 0, 0)
 
-    def _restore_directory_features(self, new: int, row: DirectoryRow) -> None:
-        if row.acl:
-            self.acls[new] = row.acl
-        if row.xattrs:
-            self.set_xattrs(new, row.xattrs)
+    def _restore_quotas(self, new: int, row: DirectoryRow) -> None:
         types = [QUOTA_RESET] * STORAGE_TYPE_COUNT
         for ordinal, quota in row.type_quotas:
             types[ordinal] = quota
@@ -793,17 +801,22 @@ class Namespace:
             if row <= ROOT or self.parents[row] != NO_ROW:
                 raise CorruptData("image", None, f"child {inode_id} of {parent} is not free")
             name = self.names[row]
-            if not name.isascii():
-                self._beyond_ascii.add(directory)
             if last and not comes_before(last, name):
                 raise CorruptData("image", None, f"children of {parent} are not in name order")
             last = name
             self.parents[row] = directory
+        if rows and directory in self.children:
+            raise CorruptData("image", None, f"children of {parent} stand there twice")
+        self.set_children(directory, rows)
+
+    def set_children(self, directory: int, rows: array[int]) -> None:
+        """All at once, in name order: of a row of the past, or while an image is loaded."""
         if rows:
-            if directory in self.children:
-                raise CorruptData("image", None, f"children of {parent} stand there twice")
             self.children[directory] = rows
-            self._seen_directory = NO_ROW
+        names = self.names
+        if not all(names[row].isascii() for row in rows):
+            self._beyond_ascii.add(directory)
+        self._seen_directory = NO_ROW
 
     def restore_finish(self) -> None:
         """Checks that every inode hangs in a directory (CorruptData). Call `quota.recount` next."""

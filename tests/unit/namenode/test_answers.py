@@ -204,6 +204,42 @@ def _remove_x_attr(pair: Pair) -> Any:
     return xattr.RemoveXAttrRequestProto(src="/f", xAttr=color)
 
 
+def _snapshottable(pair: Pair, *names: str) -> None:
+    pair.does("mkdirs", c.MkdirsRequestProto(src="/d", masked=MODE, createParent=True))
+    pair.does("allow_snapshot", c.AllowSnapshotRequestProto(snapshotRoot="/d"))
+    for name in names:
+        request = c.CreateSnapshotRequestProto(snapshotRoot="/d", snapshotName=name)
+        pair.does("create_snapshot", request)
+
+
+def _create_snapshot(pair: Pair) -> Any:
+    _snapshottable(pair)
+    return c.CreateSnapshotRequestProto(snapshotRoot="/d", snapshotName="s")
+
+
+def _create_snapshot_named_by_its_time(pair: Pair) -> Any:
+    _snapshottable(pair)
+    return c.CreateSnapshotRequestProto(snapshotRoot="/d")
+
+
+def _rename_snapshot(pair: Pair) -> Any:
+    _snapshottable(pair, "s")
+    return c.RenameSnapshotRequestProto(snapshotRoot="/d", snapshotOldName="s", snapshotNewName="t")
+
+
+def _delete_snapshot(pair: Pair) -> Any:
+    _snapshottable(pair, "s")
+    return c.DeleteSnapshotRequestProto(snapshotRoot="/d", snapshotName="s")
+
+
+def snapshot_gone(name: str) -> tuple[str, Any]:
+    return "delete_snapshot", c.DeleteSnapshotRequestProto(snapshotRoot="/d", snapshotName=name)
+
+
+def snapshot_made(name: str) -> tuple[str, Any]:
+    return "create_snapshot", c.CreateSnapshotRequestProto(snapshotRoot="/d", snapshotName=name)
+
+
 def gone(path: str) -> tuple[str, Any]:
     return "delete", c.DeleteRequestProto(src=path, recursive=True)
 
@@ -243,6 +279,15 @@ CASES = {
     "updatePipeline": Case("update_pipeline", _update_pipeline),
     "setXAttr": Case("set_x_attr", _set_x_attr),
     "removeXAttr": Case("remove_x_attr", _remove_x_attr),
+    "createSnapshot": Case("create_snapshot", _create_snapshot),
+    "createSnapshot, gone since": Case("create_snapshot", _create_snapshot, (snapshot_gone("s"),)),
+    "createSnapshot, by its time": Case("create_snapshot", _create_snapshot_named_by_its_time),
+    "renameSnapshot": Case("rename_snapshot", _rename_snapshot),
+    "renameSnapshot, gone since": Case("rename_snapshot", _rename_snapshot, (snapshot_gone("t"),)),
+    "deleteSnapshot": Case("delete_snapshot", _delete_snapshot),
+    "deleteSnapshot, another there since": Case(
+        "delete_snapshot", _delete_snapshot, (snapshot_made("s"),)
+    ),
 }
 
 
@@ -260,7 +305,6 @@ NOT_BUILT = frozenset(
     {
         *("addCacheDirective", "modifyCacheDirective", "removeCacheDirective"),
         *("addCachePool", "modifyCachePool", "removeCachePool"),
-        *("createSnapshot", "renameSnapshot", "deleteSnapshot"),
         *("createEncryptionZone", "reencryptEncryptionZone"),
         *("setErasureCodingPolicy", "unsetErasureCodingPolicy", "addErasureCodingPolicies"),
         *("removeErasureCodingPolicy", "enableErasureCodingPolicy", "disableErasureCodingPolicy"),

@@ -29,7 +29,7 @@ def test_a_listing_comes_in_pages(new_world: Any) -> None:
         page = query.listing(world.ns, None, "/d", names[-1] if names else b"")
         assert page is not None
         names.extend(status.path for status in page.statuses)
-        assert [s.fileId for s in page.statuses] == page.inode_ids
+        assert [s.fileId for s in page.statuses] == [world.ns.ids[row] for row in page.rows]
         remaining.append(page.remaining)
         if not page.remaining:
             break
@@ -103,12 +103,11 @@ def test_located_file_leaves_the_block_being_written_out(world: Any) -> None:
     found = query.located_file(world.ns, None, "/f", 1000)
     assert (found.length, found.under_construction) == (128, True)
     assert [b.num_bytes for b in found.blocks] == [128, 40]
-    assert query.located_inode(world.ns, inode_id) == found
+    assert query.located_row(world.ns, world.ns.row_of(inode_id)) == found
     status = query.file_status(world.ns, None, "/f")
     assert status is not None
     assert status.length == 168
-    with pytest.raises(KeyError):
-        query.located_inode(world.ns, 99)
+    assert query.located_status(world.ns, "/f") == found
 
 
 @pytest.mark.parametrize(("age", "due"), [(0, False), (HOUR, False), (HOUR + 1, True)])
