@@ -9,6 +9,7 @@ from hdfsd.base.errors import HdfsdError
 from hdfsd.cli.dfs_changing import Chgrp, Chmod, Chown, Mkdir, Mv, Rm, Rmdir, Setrep, Touchz
 from hdfsd.cli.dfs_copying import Cp, Get, Put
 from hdfsd.cli.dfs_listing import Cat, Count, Df, Du, Ls, Stat, Test
+from hdfsd.cli.dfs_snapshots import CreateSnapshot, DeleteSnapshot, RenameSnapshot
 from hdfsd.cli.filesystems import FileSystems
 from hdfsd.cli.shell import Command, UsageError
 from hdfsd.io.site import configuration_of
@@ -22,6 +23,8 @@ COMMANDS: Mapping[str, type[Command]] = {
     "copyToLocal": Get,
     "count": Count,
     "cp": Cp,
+    "createSnapshot": CreateSnapshot,
+    "deleteSnapshot": DeleteSnapshot,
     "df": Df,
     "du": Du,
     "get": Get,
@@ -29,6 +32,7 @@ COMMANDS: Mapping[str, type[Command]] = {
     "mkdir": Mkdir,
     "mv": Mv,
     "put": Put,
+    "renameSnapshot": RenameSnapshot,
     "rm": Rm,
     "rmdir": Rmdir,
     "setrep": Setrep,

@@ -75,8 +75,9 @@ class Ls(Command):
             f"{'d' if status.is_directory else '-'}{permission_text(status.mode)}"
             f"{'+' if status.has_acl else ' '}"
             f"{'-' if status.is_directory else status.replication:>{replication}}",
-            status.owner.ljust(owner),
-            status.group.ljust(group),
+            # A column that is empty in every line is left out, as of `.snapshot` itself.
+            *([status.owner.ljust(owner)] if owner else []),
+            *([status.group.ljust(group)] if group else []),
             size_text(status.length, "h" in self.chosen).rjust(length),
             when,
             name,
@@ -189,6 +190,10 @@ class Count(Command):
 
     def options(self, words: Sequence[str]) -> list[str]:
         self.chosen = parse_options(words, ("q", "h", "v", "x"), 1)
+        self.without_snapshots = "x" in self.chosen
+        if self.without_snapshots and "q" in self.chosen:
+            print("q or u option is given, the -x option is ignored.")
+            self.without_snapshots = False
         if "v" in self.chosen:
             header = f"{'DIR_COUNT':>12} {'FILE_COUNT':>12} {'CONTENT_SIZE':>18} PATHNAME"
             quotas = ("QUOTA", "REM_QUOTA", "SPACE_QUOTA", "REM_SPACE_QUOTA")
@@ -202,7 +207,7 @@ class Count(Command):
             summary.file_count,
             summary.length,
         )
-        if "x" in self.chosen:
+        if self.without_snapshots:
             directories -= summary.snapshot_directory_count
             files -= summary.snapshot_file_count
             length -= summary.snapshot_length

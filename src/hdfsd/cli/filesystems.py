@@ -10,6 +10,7 @@ import asyncio
 import grp
 import os
 import pwd
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from hdfsd.base.nameservices import NAMENODE_RPC_PORT
 from hdfsd.base.proxy_providers import KEY as PROVIDER_KEY
 from hdfsd.base.proxy_providers import ProxyProvider, Search, provider_of
 from hdfsd.base.settings import ClientSettings
+from hdfsd.cli.snapshots import Snapshots
 from hdfsd.client.proxy import NameNodeProxy
 from hdfsd.io.dice import RealDice
 from hdfsd.io.network import TcpNetwork
@@ -35,6 +37,8 @@ from hdfsd.wire.messages import Message, acl, client_namenode, hdfs
 
 CHUNK_BYTES = 1 << 20
 LISTING_PAGES_MAX = 1 << 20
+NATIVE_ERROR = re.compile(r'RPCError\("([\w.$]+)", "(.*?)(?:\\n|"\)$)', re.DOTALL)
+"""A NameNode's error as hdfs-native shows it: class and first line of the message."""
 NATIVE_SEARCHES = (Search.IN_TURN, Search.READING_OBSERVERS)
 
 
@@ -282,6 +286,11 @@ class HdfsFileSystem:
             erasure_coding=summary.erasureCodingPolicy,
         )
 
+    @property
+    def snapshots(self) -> Snapshots:
+        """What can be asked about snapshots."""
+        return Snapshots(self._call)
+
     def capacity(self) -> Capacity:
         stats = self._call("getFsStats", client_namenode.GetFsStatusRequestProto())
         return Capacity(stats.capacity, stats.used, stats.remaining)
@@ -493,7 +502,10 @@ def _translated(work: Callable[[], Any]) -> Any:
 
 
 def _native_fault(text: str) -> HdfsdError:
-    # hdfs-native writes `RPC error: <java class> <message with stack trace>`, by example.
+    found = NATIVE_ERROR.search(text)
+    if found is not None:
+        return RemoteFault.of(found[1], found[2].replace('\\"', '"'))
+    # Elsewhere it writes `RPC error: <java class> <message with stack trace>`.
     first = text.splitlines()[0] if text else "hdfs-native gave no reason"
     _, separator, rest = first.partition("RPC error: ")
     if not separator:

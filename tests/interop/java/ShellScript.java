@@ -14,13 +14,16 @@ import org.apache.hadoop.fs.FsShell;
 import org.apache.hadoop.hdfs.HdfsConfiguration;
 import org.apache.hadoop.hdfs.tools.DFSAdmin;
 import org.apache.hadoop.hdfs.tools.DFSHAAdmin;
+import org.apache.hadoop.hdfs.tools.snapshot.LsSnapshot;
+import org.apache.hadoop.hdfs.tools.snapshot.LsSnapshottableDir;
+import org.apache.hadoop.hdfs.tools.snapshot.SnapshotDiff;
 import org.apache.hadoop.security.UserGroupInformation;
 import org.apache.hadoop.util.Tool;
 import org.apache.hadoop.util.ToolRunner;
 
 /**
  * Runs many commands of Hadoop's shells in one JVM.
- * A line of standard input is: user, tool (dfs, dfsadmin, haadmin), arguments; fields end with a tab.
+ * A line of standard input is: user, tool (dfs, dfsadmin, haadmin, ...), arguments; fields end with a tab.
  * A command's answer is: "exit CODE OUT_BYTES ERR_BYTES", a newline, both outputs.
  */
 public class ShellScript {
@@ -49,6 +52,21 @@ public class ShellScript {
     }
   }
 
+  private static Tool toolOf(String name, Configuration conf) {
+    switch (name) {
+      case "dfs":
+        return new FsShell(conf);
+      case "lsSnapshottableDir":
+        return new LsSnapshottableDir();
+      case "lsSnapshot":
+        return new LsSnapshot();
+      case "snapshotDiff":
+        return new SnapshotDiff(conf);
+      default:
+        return new DFSAdmin(conf);
+    }
+  }
+
   private static int run(String name, String[] arguments) throws Exception {
     Configuration conf = new HdfsConfiguration();
     Tool tool;
@@ -57,10 +75,10 @@ public class ShellScript {
       admin.setConf(conf);
       tool = admin;
     } else {
-      tool = name.equals("dfs") ? new FsShell(conf) : new DFSAdmin(conf);
+      tool = toolOf(name, conf);
     }
     try {
-      return ToolRunner.run(tool, arguments);
+      return ToolRunner.run(conf, tool, arguments);
     } catch (Throwable e) {
       System.err.println("thrown: " + e);
       return -1;

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from hdfsd.base.config import Configuration
-from hdfsd.base.errors import ConfigError, NotBuilt
+from hdfsd.base.errors import ConfigError, NotBuilt, SnapshotReadOnly
 from hdfsd.base.ids import Address
 from hdfsd.base.proxy_providers import KEY, PACKAGE, ProxyProvider, Search
 from hdfsd.base.settings import ClientSettings
-from hdfsd.cli.filesystems import HdfsFileSystem
+from hdfsd.cli.filesystems import HdfsFileSystem, _native_fault
 
 HA = {
     "dfs.nameservices": "ns",
@@ -56,3 +56,23 @@ def test_an_unknown_provider_is_refused_before_anything_is_asked() -> None:
     with pytest.raises(NotBuilt, match=r"org\.example\.Provider"):
         unknown.status("/f")
     unknown.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'RPCError("org.apache.hadoop.hdfs.protocol.SnapshotAccessControlException",'
+        ' "Modification of \\"x\\"\\n\\tat org.apache.Some.place(Some.java:1)\\n")',
+        "RPC error: org.apache.hadoop.hdfs.protocol.SnapshotAccessControlException"
+        ' Modification of "x"\n\tat org.apache.Some.place(Some.java:1)',
+    ],
+)
+def test_errors_of_hdfs_native_become_the_namenodes_own(text: str) -> None:
+    fault = _native_fault(text)
+    assert isinstance(fault, SnapshotReadOnly)
+    assert fault.message == 'Modification of "x"'
+
+
+def test_what_hdfs_native_says_itself_is_its_first_line() -> None:
+    assert str(_native_fault("no DataNode answers\nmore")) == "no DataNode answers"
+    assert str(_native_fault("")) == "hdfs-native gave no reason"
