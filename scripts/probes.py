@@ -25,6 +25,7 @@ from hdfsd.cli.dfs import COMMANDS as DFS_COMMANDS
 from hdfsd.cli.shell import Command, UsageError
 from hdfsd.datanode.xceiver import Xceiver
 from hdfsd.editlog.ops import EditOp
+from hdfsd.image import inodes, load_snapshots
 from hdfsd.image import load as image_load
 from hdfsd.rpc.meta import ProtocolMetaInfo
 from hdfsd.rpc.server import handlers_of
@@ -184,10 +185,15 @@ def section_uses(module: Path) -> Mapping[str, set[str]]:
 
 def refusals() -> Mapping[str, list[str]]:
     """Image section → what of it the loader refuses, in the words of its errors."""
-    tops = {getattr(top, "name", ""): top for top in tree_of(Path(image_load.__file__)).body}
+    files = [Path(module.__file__ or "") for module in (image_load, load_snapshots, inodes)]
+    tops = {getattr(top, "name", ""): top for file in files for top in tree_of(file).body}
     own = {name: list(_not_built_texts(top)) for name, top in tops.items()}
+    uses: dict[str, set[str]] = {}
+    for file in files:
+        for section, users in section_uses(file).items():
+            uses.setdefault(section, set()).update(users)
     found: dict[str, list[str]] = {}
-    for section, users in section_uses(Path(image_load.__file__)).items():
+    for section, users in uses.items():
         direct = users - {"", "load"}
         users_too = {name for name in set(tops) - {"", "load"} if direct & _called_by(tops[name])}
         named = direct | users_too
@@ -204,7 +210,7 @@ def _not_built_texts(top: ast.AST) -> Iterator[str]:
     for node in ast.walk(top):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "NotBuilt":
             words = "".join(_literal(part) for part in ast.walk(node.args[0]))
-            yield words.strip(" :()").partition(",")[0].removeprefix("SNAPSHOT): ")
+            yield words.strip(" :()").partition(",")[0]
 
 
 def _literal(node: ast.AST) -> str:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from hdfsd.base.errors import NotBuilt
 from hdfsd.editlog import codec, files, segment
 from hdfsd.editlog.ops import (
     AllowSnapshotOp,
@@ -114,21 +113,6 @@ def test_a_compressed_image_has_the_records_of_hadoop() -> None:
     assert records(again) == records(data)
 
 
-@pytest.mark.parametrize(
-    ("name", "snapshots"),
-    [
-        (WITH_SNAPSHOTS[0], "3: 's0' of inode 16421, 's1' of inode 16421, 's2-renamed' of"),
-        (WITH_SNAPSHOTS[1], "2: 's0' of inode 16421, 's2-renamed' of inode 16421"),
-    ],
-)
-def test_snapshots_are_refused_by_name(name: str, snapshots: str) -> None:
-    with pytest.raises(NotBuilt) as refused:
-        loaded(name)
-    assert str(refused.value).startswith(
-        f"{name} (SNAPSHOT): snapshots are not built, and the image holds {snapshots}"
-    )
-
-
 @pytest.mark.parametrize("codec_class", [sections.NO_CODEC, sections.DEFAULT_CODEC])
 @pytest.mark.parametrize("name", LOADABLE)
 def test_what_loads_is_saved_again_record_by_record(name: str, codec_class: str) -> None:
@@ -153,7 +137,7 @@ def test_a_new_namespace_and_edits_with_links_and_tokens_give_hadoops_image() ->
     assert replay(namespace, "edits_compressed") == 36
     # What the snapshot that came and went has left behind.
     apply(namespace, TimesOp("/q", mtime=32, atime=-1))
-    namespace.retained.snapshot_counter = 1
+    namespace.snapshots.counter = 1
     # Hadoop's image leaves out the default replication of a cache pool; ours has it.
     pools = namespace.retained.cache_pools
     assert pools["p"].default_replication == 3

@@ -47,7 +47,8 @@ def test_probes_tell_what_is_there_from_what_is_not(probes: ModuleType) -> None:
     assert not probes.data_operation_is_built(Op.CUSTOM)
     assert probes.is_issued(AddOp)
     assert not probes.is_issued(SetGenstampV1Op)
-    assert "snapshots are not built" in probes.refusals()["SNAPSHOT"]
+    assert "encryption zones are not built" in probes.refusals()["INODE"]
+    assert probes.refusals()["SNAPSHOT"] == []
     assert probes.refusals()["NS_INFO"] == []
 
 

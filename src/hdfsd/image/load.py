@@ -6,33 +6,30 @@ that loads has lost nothing. The caller compares the md5.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
-from hdfsd.base.errors import CorruptData, NotBuilt
-from hdfsd.base.ids import ROOT_INODE_ID, Block, BlockId, GenStamp, InodeId, TxId
+from hdfsd.base.errors import CorruptData
+from hdfsd.base.ids import ROOT_INODE_ID, BlockId, GenStamp, InodeId, TxId
 from hdfsd.editlog.ops import (
-    XATTR_RAW,
     CacheDirective,
     CachePool,
     DelegationKey,
     DelegationTokenIdentifier,
     ErasureCodingPolicy,
-    XAttr,
 )
 from hdfsd.image import sections
-from hdfsd.image.packing import STORAGE_TYPE_OF_PROTO, StringTable
+from hdfsd.image.inodes import InodeUnpacker, signed
+from hdfsd.image.load_snapshots import PastLoader
+from hdfsd.image.packing import StringTable
 from hdfsd.image.sections import ImageHeader, ImageReader, Records
 from hdfsd.namespace import quota
-from hdfsd.namespace.inode import DirectoryRow, FileLayout, FileRow, SymlinkRow
 from hdfsd.namespace.retained import BUILT_IN_EC_POLICIES, EcPolicyRecord
 from hdfsd.namespace.tree import Namespace
-from hdfsd.wire.messages import client_namenode, hdfs
+from hdfsd.wire.messages import client_namenode
 from hdfsd.wire.messages import fsimage as pb
 
 REQUIRED_SECTIONS = (sections.NS_INFO, sections.STRING_TABLE, sections.INODE, sections.INODE_DIR)
-ENCRYPTION_XATTRS = frozenset({"hdfs.crypto.encryption.zone", "hdfs.crypto.file.encryption.info"})
-_NAMES_IN_ERROR_MAX = 5
 
 Field = Literal["file", "directory", "symlink"]
 
@@ -46,12 +43,16 @@ def load(data: bytes, namespace: Namespace, where: str) -> ImageHeader:
     for name in REQUIRED_SECTIONS:
         if name not in reader.sections:
             raise CorruptData(where, None, f"the section {name} is missing")
-    _refuse_snapshots(reader, namespace)
     header = _load_header(reader, namespace)
     strings = _load_strings(reader)
     _load_erasure_coding(reader, namespace)
-    _InodeLoader(reader, namespace, strings).run()
-    _load_directories(reader, namespace)
+    inodes = _InodeLoader(reader, namespace, strings)
+    inodes.run()
+    past = PastLoader(reader, namespace, inodes.unpacker)
+    past.references()
+    past.snapshots()
+    _load_directories(reader, namespace, past)
+    past.differences()
     _load_files_under_construction(reader, namespace)
     _load_secrets(reader, namespace)
     _load_cache(reader, namespace)
@@ -61,54 +62,6 @@ def load(data: bytes, namespace: Namespace, where: str) -> ImageHeader:
         raise CorruptData(f"{where} ({sections.INODE_DIR})", None, error.cause) from error
     quota.recount(namespace)
     return header
-
-
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
-# -- what can't be held ----------------------------------------------------------------------
-
-
-def _refuse_snapshots(reader: ImageReader, namespace: Namespace) -> None:
-    messages = reader.messages(sections.SNAPSHOT)
-    head = cast("pb.SnapshotSection | None", next(messages, None))
-    if head is not None:
-        found = [cast("pb.SnapshotSection.Snapshot", m) for m in messages]
-        if found:
-            names = [
-                f"{s.root.name.decode(errors='replace')!r} of inode {s.root.id}" for s in found
-            ]
-            raise NotBuilt(
-                f"{reader.where} (SNAPSHOT): snapshots are not built, and the image holds"
-                f" {len(found)}: {_some(names)}"
-            )
-        if head.snapshottableDir:
-            ids = [f"inode {i}" for i in head.snapshottableDir]
-            raise NotBuilt(
-                f"{reader.where} (SNAPSHOT): snapshots are not built, and the image has"
-                f" {len(ids)} snapshottable directories: {_some(ids)}"
-            )
-        namespace.retained.snapshot_counter = head.snapshotCounter
-    for name in (sections.SNAPSHOT_DIFF, sections.INODE_REFERENCE):
-        if reader.records(name):
-            raise NotBuilt(
-                f"{reader.where} ({name}): snapshots are not built, and the section is not empty"
-            )
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - _NAMES_IN_ERROR_MAX
-    return ", ".join(names[:_NAMES_IN_ERROR_MAX]) + (f" and {more} more" if more > 0 else "")
-
-
-def _refuse_encryption(inode_id: int, xattrs: tuple[XAttr, ...], where: str) -> None:
-    for xattr in xattrs:
-        if xattr.namespace == XATTR_RAW and xattr.name in ENCRYPTION_XATTRS:
-            raise NotBuilt(
-                f"{where}: encryption zones are not built, and inode {inode_id} has"
-                f" the attribute raw.{xattr.name}"
-            )
 
 
 # -- sections around the tree ----------------------------------------------------------------
@@ -121,7 +74,7 @@ def _load_header(reader: ImageReader, namespace: Namespace) -> ImageHeader:
     namespace.gen_stamp = GenStamp(info.genstampV2)
     namespace.last_block_id = BlockId(info.lastAllocatedBlockId)
     if info.HasField("lastAllocatedStripedBlockId"):
-        namespace.last_striped_block_id = BlockId(_signed(info.lastAllocatedStripedBlockId))
+        namespace.last_striped_block_id = BlockId(signed(info.lastAllocatedStripedBlockId))
     if info.HasField("rollingUpgradeStartTime"):
         namespace.retained.rolling_upgrade_start_ms = info.rollingUpgradeStartTime
     return ImageHeader(info.namespaceId, TxId(info.transactionId), reader.layout_version)
@@ -182,7 +135,7 @@ def _load_secrets(reader: ImageReader, namespace: Namespace) -> None:
         elif isinstance(message, pb.SecretManagerSection.DelegationKey):
             key = message.key if message.HasField("key") else None
             retained.delegation_keys[message.id] = DelegationKey(
-                message.id, _signed(message.expiryDate), key
+                message.id, signed(message.expiryDate), key
             )
         else:
             token = cast("pb.SecretManagerSection.PersistToken", message)
@@ -191,12 +144,12 @@ def _load_secrets(reader: ImageReader, namespace: Namespace) -> None:
                     token.owner,
                     token.renewer,
                     token.realUser,
-                    _signed(token.issueDate),
-                    _signed(token.maxDate),
+                    signed(token.issueDate),
+                    signed(token.maxDate),
                     token.sequenceNumber,
                     token.masterKeyId,
                 ),
-                _signed(token.expiryDate),
+                signed(token.expiryDate),
             )
 
 
@@ -245,14 +198,12 @@ def _field(message: Any, name: str) -> Any:
 
 
 class _InodeLoader:
-    """Section INODE → rows. Permissions and layouts repeat: each is unpacked once."""
+    """Section INODE → rows."""
 
     def __init__(self, reader: ImageReader, namespace: Namespace, strings: StringTable) -> None:
         self._records = reader.records(sections.INODE)
         self._namespace = namespace
-        self._strings = strings
-        self._permissions: dict[int, int] = {}
-        self._layouts: dict[FileLayout, int] = {}
+        self.unpacker = InodeUnpacker(namespace, strings, self._records.where)
         self._has_root = False
 
     def run(self) -> None:
@@ -286,58 +237,10 @@ class _InodeLoader:
         self._namespace.last_inode_id = InodeId(last_inode_id)
 
     def _file(self, inode: pb.INodeSection.INode) -> None:
-        file = inode.file
-        acl = self._strings.acl(file.acl) if file.HasField("acl") else ()
-        xattrs = self._xattrs(inode.id, file.xAttrs) if file.HasField("xAttrs") else ()
-        if file.blockType != hdfs.CONTIGUOUS or file.erasureCodingPolicyID:
-            raise NotBuilt(
-                f"{self._records.where}: erasure-coded files are not built, and inode {inode.id}"
-                f" ({inode.name.decode(errors='replace')!r}) has the policy"
-                f" {file.erasureCodingPolicyID}"
-            )
-        writer = None
-        if file.HasField("fileUC"):
-            writer = (file.fileUC.clientName, file.fileUC.clientMachine)
-        layout = FileLayout(file.replication, file.preferredBlockSize, file.storagePolicyID, 0)
-        index = self._layouts.get(layout)
-        if index is None:
-            index = self._layouts[layout] = self._namespace.intern_layout(layout)
-        self._namespace.restore_file(
-            FileRow(
-                InodeId(inode.id),
-                inode.name,
-                self._permission(file.permission),
-                index,
-                file.modificationTime,
-                file.accessTime,
-                tuple(
-                    [
-                        Block(BlockId(b.blockId), b.numBytes, GenStamp(b.genStamp))
-                        for b in file.blocks
-                    ]
-                ),
-                acl,
-                xattrs,
-                writer,
-            )
-        )
+        self._namespace.restore_file(self.unpacker.file(inode.id, inode.name, inode.file))
 
     def _directory(self, inode: pb.INodeSection.INode) -> None:
-        directory = inode.directory
-        row = DirectoryRow(
-            InodeId(inode.id),
-            inode.name,
-            self._permission(directory.permission),
-            directory.modificationTime,
-            self._strings.acl(directory.acl) if directory.HasField("acl") else (),
-            self._xattrs(inode.id, directory.xAttrs) if directory.HasField("xAttrs") else (),
-            _signed(directory.nsQuota),
-            _signed(directory.dsQuota),
-            tuple(
-                (STORAGE_TYPE_OF_PROTO[q.storageType], _signed(q.quota))
-                for q in directory.typeQuotas.quotas
-            ),
-        )
+        row = self.unpacker.directory(inode.id, inode.name, inode.directory)
         if inode.id == ROOT_INODE_ID and not self._has_root:
             self._has_root = True
             self._namespace.restore_root(row)
@@ -345,51 +248,19 @@ class _InodeLoader:
             self._namespace.restore_directory(row)
 
     def _symlink(self, inode: pb.INodeSection.INode) -> None:
-        symlink = inode.symlink
-        self._namespace.restore_symlink(
-            SymlinkRow(
-                InodeId(inode.id),
-                inode.name,
-                self._permission(symlink.permission),
-                symlink.modificationTime,
-                symlink.accessTime,
-                symlink.target,
-            )
-        )
-
-    def _xattrs(
-        self, inode_id: int, feature: pb.INodeSection.XAttrFeatureProto
-    ) -> tuple[XAttr, ...]:
-        xattrs = self._strings.xattrs(feature)
-        _refuse_encryption(inode_id, xattrs, self._records.where)
-        return xattrs
-
-    def _permission(self, packed: int) -> int:
-        index = self._permissions.get(packed)
-        if index is None:
-            index = self._namespace.intern_permission(*self._strings.permission(packed))
-            self._permissions[packed] = index
-        return index
+        row = self.unpacker.symlink(inode.id, inode.name, inode.symlink)
+        self._namespace.restore_symlink(row)
 
 
-def _load_directories(reader: ImageReader, namespace: Namespace) -> None:
-    for records, entry in _directory_entries(reader):
-        if entry.refChildren:
-            raise NotBuilt(
-                f"{records.where}: snapshots are not built, and directory {entry.parent} has"
-                f" {len(entry.refChildren)} children renamed out of a snapshot"
-            )
+def _load_directories(reader: ImageReader, namespace: Namespace, past: PastLoader) -> None:
+    records = reader.records(sections.INODE_DIR)
+    while records:
+        entry = records.take(pb.INodeDirectorySection.DirEntry)
         try:
             namespace.restore_children(InodeId(entry.parent), cast("list[InodeId]", entry.children))
         except OverflowError as error:
             raise records.corrupt(str(error)) from error
         except CorruptData as error:
             raise records.corrupt(error.cause) from error
-
-
-def _directory_entries(
-    reader: ImageReader,
-) -> Iterator[tuple[Records, pb.INodeDirectorySection.DirEntry]]:
-    records = reader.records(sections.INODE_DIR)
-    while records:
-        yield records, records.take(pb.INodeDirectorySection.DirEntry)
+        if entry.refChildren:
+            past.moved_children(records, entry)

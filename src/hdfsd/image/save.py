@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from hdfsd.editlog.ops import CacheDirective, CachePool
 from hdfsd.image import sections
-from hdfsd.image.packing import MASK_BITS, PROTO_OF_STORAGE_TYPE, StringNumbers
+from hdfsd.image.inodes import InodePacker
+from hdfsd.image.packing import MASK_BITS, StringNumbers
+from hdfsd.image.save_snapshots import PastSaver
 from hdfsd.image.sections import NO_CODEC, ImageHeader, delimited
-from hdfsd.namespace.inode import DirectoryRow, FileRow, SymlinkRow
+from hdfsd.namespace import saved_past
 from hdfsd.namespace.tree import Namespace
-from hdfsd.wire.messages import client_namenode, hdfs
+from hdfsd.wire.messages import client_namenode
 from hdfsd.wire.messages import fsimage as pb
 
 _UNSIGNED = (1 << 64) - 1
@@ -27,13 +29,17 @@ def save(namespace: Namespace, header: ImageHeader, codec: str = NO_CODEC) -> It
 
 def _sections(namespace: Namespace, header: ImageHeader) -> Iterator[tuple[str, Iterator[bytes]]]:
     strings = StringNumbers()
+    packer = InodePacker(namespace, strings)
+    past = PastSaver(namespace, packer)
     yield sections.NS_INFO, _ns_info(namespace, header)
     yield sections.ERASURE_CODING, _erasure_coding(namespace)
-    yield sections.INODE, _inodes(namespace, strings)
-    yield sections.INODE_DIR, _directories(namespace)
+    yield sections.INODE, _inodes(namespace, packer)
+    yield sections.INODE_DIR, past.directories()
     yield sections.FILES_UNDERCONSTRUCTION, _files_under_construction(namespace)
-    yield sections.SNAPSHOT, _no_snapshots(namespace)
-    yield sections.INODE_REFERENCE, iter(())
+    yield sections.SNAPSHOT, past.snapshots()
+    if namespace.snapshots.count:
+        yield sections.SNAPSHOT_DIFF, past.diffs()
+    yield sections.INODE_REFERENCE, past.references()
     yield sections.SECRET_MANAGER, _secrets(namespace)
     yield sections.CACHE_MANAGER, _cache(namespace)
     yield sections.STRING_TABLE, _strings(strings)
@@ -73,88 +79,13 @@ def _erasure_coding(namespace: Namespace) -> Iterator[bytes]:
 # -- the tree --------------------------------------------------------------------------------
 
 
-def _inodes(namespace: Namespace, strings: StringNumbers) -> Iterator[bytes]:
+def _inodes(namespace: Namespace, packer: InodePacker) -> Iterator[bytes]:
     yield delimited(
         pb.INodeSection(lastInodeId=namespace.last_inode_id, numInodes=namespace.inode_count)
     )
-    permissions: dict[int, int] = {}
-    for row in namespace.inodes():
-        permission = permissions.get(row.permission)
-        if permission is None:
-            permission = strings.permission(*namespace.permissions[row.permission])
-            permissions[row.permission] = permission
-        if isinstance(row, FileRow):
-            inode = _file(namespace, row, permission, strings)
-        elif isinstance(row, DirectoryRow):
-            inode = _directory(row, permission, strings)
-        else:
-            inode = _symlink(row, permission)
-        yield delimited(inode)
-
-
-def _file(
-    namespace: Namespace, row: FileRow, permission: int, strings: StringNumbers
-) -> pb.INodeSection.INode:
-    layout = namespace.layouts[row.layout]
-    inode = pb.INodeSection.INode(type=pb.INodeSection.INode.FILE, id=row.inode_id, name=row.name)
-    file = inode.file
-    file.replication = layout.replication
-    file.modificationTime = row.mtime_ms
-    file.accessTime = row.atime_ms
-    file.preferredBlockSize = layout.block_size
-    file.permission = permission
-    file.storagePolicyID = layout.storage_policy_id
-    file.blockType = hdfs.CONTIGUOUS
-    for block in row.blocks:
-        file.blocks.add(blockId=block.block_id, genStamp=block.gen_stamp, numBytes=block.num_bytes)
-    if row.writer is not None:
-        file.fileUC.clientName, file.fileUC.clientMachine = row.writer
-    if row.acl:
-        file.acl.CopyFrom(strings.acl(row.acl))
-    if row.xattrs:
-        file.xAttrs.CopyFrom(strings.xattrs(row.xattrs))
-    return inode
-
-
-def _directory(row: DirectoryRow, permission: int, strings: StringNumbers) -> pb.INodeSection.INode:
-    inode = pb.INodeSection.INode(
-        type=pb.INodeSection.INode.DIRECTORY, id=row.inode_id, name=row.name
-    )
-    directory = inode.directory
-    directory.modificationTime = row.mtime_ms
-    directory.nsQuota = row.namespace_quota & _UNSIGNED
-    directory.dsQuota = row.space_quota & _UNSIGNED
-    directory.permission = permission
-    if row.acl:
-        directory.acl.CopyFrom(strings.acl(row.acl))
-    if row.xattrs:
-        directory.xAttrs.CopyFrom(strings.xattrs(row.xattrs))
-    for storage_type, quota in row.type_quotas:
-        directory.typeQuotas.quotas.add(
-            storageType=PROTO_OF_STORAGE_TYPE[storage_type],
-            quota=quota,
-        )
-    return inode
-
-
-def _symlink(row: SymlinkRow, permission: int) -> pb.INodeSection.INode:
-    inode = pb.INodeSection.INode(
-        type=pb.INodeSection.INode.SYMLINK, id=row.inode_id, name=row.name
-    )
-    inode.symlink.permission = permission
-    inode.symlink.target = row.target
-    inode.symlink.modificationTime = row.mtime_ms
-    inode.symlink.accessTime = row.atime_ms
-    return inode
-
-
-def _directories(namespace: Namespace) -> Iterator[bytes]:
-    for inode_id in namespace.directories_with_children():
-        yield delimited(
-            pb.INodeDirectorySection.DirEntry(
-                parent=inode_id, children=namespace.child_ids(inode_id)
-            )
-        )
+    for row in saved_past.all_rows(namespace):
+        record = namespace.inode_record(saved_past.last_state(namespace, row))
+        yield delimited(packer.inode(record))
 
 
 def _files_under_construction(namespace: Namespace) -> Iterator[bytes]:
@@ -164,12 +95,6 @@ def _files_under_construction(namespace: Namespace) -> Iterator[bytes]:
                 inodeId=inode_id, fullPath=namespace.path_of(inode_id)
             )
         )
-
-
-def _no_snapshots(namespace: Namespace) -> Iterator[bytes]:
-    yield delimited(
-        pb.SnapshotSection(snapshotCounter=namespace.retained.snapshot_counter, numSnapshots=0)
-    )
 
 
 # -- sections around the tree ----------------------------------------------------------------

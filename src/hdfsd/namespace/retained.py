@@ -60,8 +60,6 @@ class Retained:
         self.cache_pools: dict[str, CachePool] = {}
         self.cache_directives: dict[int, CacheDirective] = {}
         self.rolling_upgrade_start_ms: int | None = None
-        self.snapshot_counter = 0
-        """The next snapshot's id: not used twice, also when all snapshots are gone."""
 
     def apply(self, op: EditOp) -> None:
         """Takes in one op of these. Raises InvariantBroken when it speaks of an unknown record."""

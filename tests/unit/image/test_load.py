@@ -149,7 +149,7 @@ def test_counters_and_what_is_kept_beside_the_tree() -> None:
     assert namespace.last_inode_id == 16399
     kept = namespace.retained
     assert kept.rolling_upgrade_start_ms == 44
-    assert kept.snapshot_counter == 4
+    assert namespace.snapshots.counter == 4
     assert (kept.delegation_key_id, kept.delegation_sequence_number) == (3, 9)
     assert kept.delegation_keys[3].key == b"key"
     token, expiry = kept.delegation_tokens[9]
@@ -188,17 +188,6 @@ def inode(image: Parts, index: int) -> Any:
     return image[sections.INODE][1 + index]
 
 
-def snapshot(image: Parts) -> None:
-    section = pb.SnapshotSection(snapshotCounter=1, numSnapshots=1, snapshottableDir=[16386])
-    taken = pb.SnapshotSection.Snapshot(snapshotId=0)
-    taken.root.type, taken.root.id, taken.root.name = INODE.DIRECTORY, 16386, b"s0"
-    image[sections.SNAPSHOT] = [section, taken]
-
-
-def snapshottable(image: Parts) -> None:
-    image[sections.SNAPSHOT] = [pb.SnapshotSection(snapshottableDir=[16386], numSnapshots=0)]
-
-
 def encrypted(image: Parts) -> None:
     image[sections.STRING_TABLE][3].str = "hdfs.crypto.encryption.zone"  # type: ignore[attr-defined]
     inode(image, 1).directory.xAttrs.xAttrs[0].name = 1 << 6 | 1 << 5
@@ -212,22 +201,6 @@ def striped(image: Parts) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (snapshot, r"\(SNAPSHOT\): snapshots are not built, .* holds 1: 's0' of inode 16386"),
-        (snapshottable, r"\(SNAPSHOT\).*1 snapshottable directories: inode 16386"),
-        (
-            lambda i: i.update({"SNAPSHOT_DIFF": [pb.SnapshotDiffSection.DiffEntry(type=2)]}),
-            r"\(SNAPSHOT_DIFF\)",
-        ),
-        (
-            lambda i: i.update(
-                {"INODE_REFERENCE": [pb.INodeReferenceSection.INodeReference(referredId=1)]}
-            ),
-            r"\(INODE_REFERENCE\)",
-        ),
-        (
-            lambda i: i["INODE_DIR"][1].refChildren.append(0),  # type: ignore[attr-defined]
-            r"\(INODE_DIR\): .*directory 16386 has 1 children renamed out of a snapshot",
-        ),
         (encrypted, r"\(INODE\): encryption zones .*inode 16386 .*raw.hdfs.crypto.encryption.zone"),
         (striped, r"\(INODE\): erasure-coded files .*inode 16387 \('f'\) has the policy 3"),
     ],

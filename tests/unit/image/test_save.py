@@ -182,10 +182,11 @@ def test_records_beside_the_tree_come_back() -> None:
     }
     kept.next_directive_id = 3
     kept.rolling_upgrade_start_ms = 12
-    kept.snapshot_counter = 8
+    namespace.snapshots.counter = 8
     again = fresh()
     load(saved(namespace), again, "image")
     assert vars(again.retained) == vars(kept)
+    assert again.snapshots.counter == 8
 
 
 def test_sections_stand_in_hadoops_order() -> None:
