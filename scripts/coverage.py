@@ -26,6 +26,8 @@ from hdfsd.image.sections import SUB_SECTIONS, WRITTEN_ORDER
 from hdfsd.namespace import apply
 from hdfsd.rpc.coverage import missing_of
 from hdfsd.rpc.server import handlers_of
+from hdfsd.web.webhdfs_operations import NAMES as WEBHDFS_NAMES
+from hdfsd.web.webhdfs_operations import OPERATIONS as WEBHDFS_OPERATIONS
 from hdfsd.wire import services as wire
 from hdfsd.wire.packets import Op
 
@@ -95,6 +97,13 @@ def operation_rows() -> Iterator[Row]:
     for operation in Op:
         built = probes.data_operation_is_built(operation)
         yield str(operation.value), operation.name, BUILT if built else MISSING
+
+
+def webhdfs_rows() -> Iterator[Row]:
+    """(HTTP method, operation, state) of WebHDFS."""
+    for verb, names in WEBHDFS_NAMES.items():
+        for name in sorted(names):
+            yield verb, name, BUILT if (verb, name) in WEBHDFS_OPERATIONS else MISSING
 
 
 IMAGE_KEYS = ("dfs.image.", "dfs.namenode.checkpoint.", "dfs.namenode.num.", "dfs.ha.standby.")
@@ -205,6 +214,7 @@ def page() -> str:
         "",
         counted("RPC methods", [state for _, _, state, _ in method_rows()]),
         counted("data transfer operations", [row[2] for row in operations]),
+        counted("WebHDFS operations", [row[2] for row in webhdfs_rows()]),
         counted("image sections", [row[1] for row in sections]),
         counted("commands of `hdfs`", [row[1] for row in hdfs]),
         counted("commands of `hdfs dfs`", [row[1] for row in dfs]),
@@ -234,6 +244,10 @@ def page() -> str:
         "## Data transfer operations",
         "",
         *table(("number", "name", "state"), iter(operations)),
+        "",
+        "## WebHDFS",
+        "",
+        *table(("HTTP", "operation", "state"), webhdfs_rows()),
         "",
         "## RPC",
         *protocol_sections(),

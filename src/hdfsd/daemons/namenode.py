@@ -23,6 +23,7 @@ from hdfsd.namenode.state import NameNodeState
 from hdfsd.namenode.storage import NameStorage
 from hdfsd.ports.http import Handler
 from hdfsd.web.namenode_http import NameNodeHttp
+from hdfsd.web.webhdfs import WebHdfs
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ def name_node(
             disk=world.disk,
             clock=world.clock,
             stalls=shown,
+            webhdfs=WebHdfs(settings.addresses.rpc, network=world.network, dice=world.dice).handle,
         ).handle
 
     return NameNodeServer(

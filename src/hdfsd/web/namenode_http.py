@@ -1,4 +1,4 @@
-"""Driver. The HTTP address of a NameNode: image transfer, /jmx, /metrics, /isActive."""
+"""Driver. The HTTP address of a NameNode: image transfer, WebHDFS, /jmx, /metrics, /isActive."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from hdfsd.namenode.state import NameNodeState
 from hdfsd.namenode.storage import NameStorage
 from hdfsd.ports.clock import Clock
 from hdfsd.ports.disk import Disk
-from hdfsd.ports.http import HttpRequest, HttpResponse
+from hdfsd.ports.http import Handler, HttpRequest, HttpResponse
 from hdfsd.web.checkpoint_pages import CheckpointPages
 from hdfsd.web.image_transfer import IMAGE_TRANSFER, ImageTransfer
 from hdfsd.web.loop_pages import LoopPages
+from hdfsd.web.webhdfs import is_concerned
 
 JSON = {"Content-Type": "application/json; charset=utf8"}
 TEXT = {"Content-Type": "text/plain;charset=utf-8"}
@@ -38,8 +39,10 @@ class NameNodeHttp:
         disk: Disk,
         clock: Clock,
         stalls: Stalls | None = None,
+        webhdfs: Handler | None = None,
     ) -> None:
-        """`stalls` of the event loop, as they are added."""
+        """`stalls` of the event loop, as they are added; `webhdfs` is served where it is given."""
+        self._webhdfs = webhdfs
         self._stalls = stalls or Stalls()
         self._settings = settings
         self._state = state
@@ -64,6 +67,8 @@ class NameNodeHttp:
         """The handler for all paths."""
         if request.path == IMAGE_TRANSFER:
             return await self._images.handle(request)
+        if self._webhdfs is not None and is_concerned(request.path):
+            return await self._webhdfs(request)
         if request.method not in ("GET", "HEAD"):
             return HttpResponse(405, TEXT, b"only GET is served here")
         if request.path == "/isActive":

@@ -10,7 +10,7 @@ import pytest
 from small_namenode import LivingNameNode, call, on_virtual_time
 
 from hdfsd.namenode.gate import HAState
-from hdfsd.ports.http import HttpRequest, HttpResponse
+from hdfsd.ports.http import Handler, HttpRequest, HttpResponse
 from hdfsd.web.namenode_http import NameNodeHttp
 from hdfsd.wire.messages import acl, client_namenode
 
@@ -28,8 +28,17 @@ async def nothing() -> AsyncIterator[bytes]:
     yield b""
 
 
+async def webhdfs(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(200, {}, f"{request.method} {request.path}".encode())
+
+
 async def ask(
-    made: LivingNameNode, path: str, query: dict[str, str] | None = None, method: str = "GET"
+    made: LivingNameNode,
+    path: str,
+    query: dict[str, str] | None = None,
+    method: str = "GET",
+    *,
+    webhdfs: Handler | None = None,
 ) -> HttpResponse:
     http = NameNodeHttp(
         settings=made.settings,
@@ -38,6 +47,7 @@ async def ask(
         lifecycle=made.lifecycle,
         disk=made.ports.disk,
         clock=made.ports.clock,
+        webhdfs=webhdfs,
     )
     return await http.handle(HttpRequest(method, path, query or {}, {}, nothing()))
 
@@ -147,5 +157,16 @@ def test_an_image_can_be_fetched_here() -> None:
     async def story(made: LivingNameNode) -> None:
         response = await ask(made, "/imagetransfer", {"getimage": "1", "txid": "latest"})
         assert response.status == 200
+
+    play(story)
+
+
+def test_webhdfs_is_served_where_there_is_one() -> None:
+    async def story(made: LivingNameNode) -> None:
+        path = "/webhdfs/v1/d"
+        found = await ask(made, path, method="PUT", webhdfs=webhdfs)
+        assert found.body == b"PUT /webhdfs/v1/d"
+        assert (await ask(made, "/isActive", webhdfs=webhdfs)).status == 405
+        assert (await ask(made, path)).status == 404
 
     play(story)
