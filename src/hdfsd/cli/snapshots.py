@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from hdfsd.base.errors import NoSuchMethod, RemoteFault, Unsupported
+from hdfsd.base.errors import HdfsdError, NoSuchMethod, Unsupported
 from hdfsd.cli.patterns import permission_text
 from hdfsd.client import snapshot_diff
 from hdfsd.client.snapshot_diff import Difference, Pages
@@ -120,10 +120,12 @@ class Snapshots:
             )
             page = self._call("getSnapshotDiffReportListing", request).diffReport
             pages.add(page)
-            cursor = page.cursor
-            if snapshot_diff.is_last(cursor):
+            if snapshot_diff.is_last(page.cursor):
                 return snapshot_diff.report(pages)
-        raise RemoteFault(f"{directory}: the report has more than {PAGES_MAX} pages")
+            if page.cursor == cursor:
+                raise HdfsdError(f"{directory}: the server gives the same page of its report again")
+            cursor = page.cursor
+        raise HdfsdError(f"{directory}: the report has more than {PAGES_MAX} pages")
 
 
 def table(rows: Sequence[Listed]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from snapshot_calls import SnapshotCalls, status
 
-from hdfsd.base.errors import NoSuchMethod, RemoteFault, Unsupported
+from hdfsd.base.errors import HdfsdError, NoSuchMethod, RemoteFault, Unsupported
 from hdfsd.cli.snapshots import Listed, Snapshots, table
 from hdfsd.client.snapshot_diff import Difference
 from hdfsd.wire.messages import client_namenode, hdfs
@@ -94,6 +94,13 @@ def test_all_pages_of_a_report_are_asked_for() -> None:
     assert found == [Difference("M", b"a"), Difference("M", b"b")]
     cursors = [request.cursor for _, request in calls.asked]  # type: ignore[attr-defined]
     assert [(cursor.startPath, cursor.index) for cursor in cursors] == [(b"", -1), (b"b", 3)]
+
+
+def test_a_server_that_turns_in_a_circle_is_left() -> None:
+    calls = SnapshotCalls()
+    calls.answers["getSnapshotDiffReportListing"] = page("b", (b"b", 3))
+    with pytest.raises(HdfsdError, match="/d: the server gives the same page"):
+        Snapshots(calls).difference("/d", "s1", "s2")
 
 
 WHOLE = client_namenode.GetSnapshotDiffReportResponseProto(
