@@ -310,6 +310,9 @@ class Side:
     def _line(self, row: Row) -> str:
         s = row.status
         times = f"{self._marks.name_of(s.modification_time)}, {self._marks.name_of(s.access_time)}"
+        if row.is_directory and "/.snapshot/" in row.path:
+            # Hadoop shows the time of a later change there, when that was of the children only.
+            times = "-"
         text = (
             f"{self.plain(row.path)} {'d' if row.is_directory else '-'}{s.permission.perm:o}"
             f" {s.owner}:{s.group} rep={s.block_replication} bs={s.blocksize} len={s.length}"

@@ -155,7 +155,10 @@ class Chooser:
     def _new(self) -> str:
         # Few names and little depth: what is deleted comes back, which diffs must tell apart.
         shallow = [d for d in self._known.directories if d.count("/") < 4]
-        return f"{self._odd(self._pick(shallow))}/{self._pick(NAMES)}"
+        directory = self._odd(self._pick(shallow))
+        # Where that name is no snapshottable directory's, Hadoop makes the directories above it before
+        # it refuses the name; ours makes none.
+        return f"{directory.removesuffix('/.snapshot')}/{self._pick(NAMES)}"
 
     def _snapshottable(self) -> str:
         there = sorted(self._known.snapshots)

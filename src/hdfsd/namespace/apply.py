@@ -733,8 +733,10 @@ def _delete_snapshot(ns: Namespace, op: ops.DeleteSnapshotOp, now_ms: int) -> Se
 
 def _rename_snapshot(ns: Namespace, op: ops.RenameSnapshotOp, now_ms: int) -> Sequence[Effect]:
     row, record = _snapshottable(ns, op, op.snapshot_root)
-    _named(op, record, op.snapshot_old_name).name = op.snapshot_new_name
-    _touch_directory(ns, row, op.mtime)
+    snapshot = _named(op, record, op.snapshot_old_name)
+    if op.snapshot_new_name != op.snapshot_old_name:
+        snapshot.name = op.snapshot_new_name
+        _touch_directory(ns, row, op.mtime)
     return _NOTHING
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from hdfsd.base import paths
-from hdfsd.base.errors import HadoopIllegalArgument, IOFault, SnapshotFault
+from hdfsd.base.errors import FileNotFound, HadoopIllegalArgument, IOFault, SnapshotFault
 from hdfsd.editlog import ops
 from hdfsd.editlog.ops import EditOp
 from hdfsd.namespace import permission
@@ -53,9 +53,11 @@ def disallow(ns: Namespace, request: Request, path: str) -> list[EditOp]:
 
 
 def _owned_root(ns: Namespace, request: Request, path: str) -> Resolved:
+    """FSDirectory.checkOwner."""
     at = resolve(ns, request.who, path)
-    if at.row >= 0:
-        permission.check_owner(ns, request.who, at.row)
+    if at.row < 0:
+        raise FileNotFound(f"Directory/File does not exist {at.path}")
+    permission.check_owner(ns, request.who, at.row)
     return at
 
 
@@ -141,11 +143,10 @@ def rename(ns: Namespace, request: Request, path: str, old: str, new: str) -> li
     at = _owned_root(ns, request, path)
     _check_name(ns, new, path)
     record = snapshottable(ns, at)
-    if new != old:
-        if record.named(old) is None:
-            raise SnapshotFault(f"The snapshot {old} does not exist for directory {path}")
-        if record.named(new) is not None:
-            raise SnapshotFault(f"The snapshot {new} already exists for directory {path}")
+    if record.named(old) is None:
+        raise SnapshotFault(f"The snapshot {old} does not exist for directory {path}")
+    if new != old and record.named(new) is not None:
+        raise SnapshotFault(f"The snapshot {new} already exists for directory {path}")
     return [
         ops.RenameSnapshotOp(at.path, old, new, request.now_ms, request.client_id, request.call_id)
     ]

@@ -308,7 +308,7 @@ def located_file(
         permission.check(ns, who, row, READ)
     precision = ns.limits.access_time_precision_ms
     due = precision > 0 and now_ms > ns.atimes[row] + precision
-    return _located(ns, row, due and at.snapshot_id == CURRENT)
+    return _located(ns, row, due and at.snapshot_id == CURRENT, past=at.snapshot_id != CURRENT)
 
 
 def _refuse_superuser(ns: Namespace, who: Principal, row: int) -> None:
@@ -327,13 +327,15 @@ def located_row(namespace: Namespace, row: int) -> LocatedFile:
 
 def located_status(namespace: Namespace, path: str) -> LocatedFile:
     """The same of a file whose status was asked for, without its checks."""
-    return _located(namespace, resolve(namespace, None, path, reading=True).row, False)
+    at = resolve(namespace, None, path, reading=True)
+    return _located(namespace, at.row, False, past=at.snapshot_id != CURRENT)
 
 
-def _located(ns: Namespace, row: int, atime_due: bool) -> LocatedFile:
+def _located(ns: Namespace, row: int, atime_due: bool, *, past: bool = False) -> LocatedFile:
+    """`past`: in a snapshot, where no file is being written."""
     blocks = ns.row_blocks(row)
     length = sum(block.num_bytes for block in blocks)
-    record = ns.open_files.get(row)
+    record = None if past else ns.open_files.get(row)
     if record is not None and record.last_open and blocks:
         length -= blocks[-1].num_bytes
     return LocatedFile(InodeId(ns.ids[row]), length, blocks, record is not None, atime_due)
@@ -436,7 +438,9 @@ def _count_file(ns: Namespace, row: int, counts: _Counts) -> None:
     counts.files += 1
     counts.length += ns.row_length(row)
     counts.space += size * replication
-    by_type = quota.types_for(ns.effective_policy(row), replication, size)
+    # Hadoop counts by type what the file has now, whatever snapshots hold.
+    own = ns.layouts[ns.layout_of[row]].replication or 1
+    by_type = quota.types_for(ns.effective_policy(row), own, quota.raw_bytes(ns, row))
     for ordinal, consumed in enumerate(by_type):
         counts.types[ordinal] += consumed
 
@@ -445,7 +449,7 @@ def _sum(first: list[int], second: list[int]) -> list[int]:
     return [a + b for a, b in zip(first, second, strict=True)]
 
 
-def _type_quotas(quotas: list[int], consumed: list[int]) -> hdfs.StorageTypeQuotaInfosProto:
+def _type_quotas(quotas: Sequence[int], consumed: Sequence[int]) -> hdfs.StorageTypeQuotaInfosProto:
     infos = hdfs.StorageTypeQuotaInfosProto()
     if any(q >= 0 for q in quotas) or any(consumed):
         for ordinal in QUOTA_STORAGE_TYPES:
@@ -465,17 +469,16 @@ def content_summary(
     if at.row < 0:
         raise FileNotFound(f"File does not exist: {at.path}")
     counts, shown = _count(namespace, who, at)
-    limits = namespace.quotas.get(at.row)
-    types = limits.type_quotas if limits else [QUOTA_RESET] * STORAGE_TYPE_COUNT
+    limits = quota.quotas_of(namespace, at.row)
     is_file = namespace.kinds[at.row] == FILE
     return hdfs.ContentSummaryProto(
         length=counts.length + shown.length,
         fileCount=counts.files + shown.files,
         directoryCount=counts.directories + shown.directories,
-        quota=(limits.namespace_quota if limits else QUOTA_RESET) & _U64,
+        quota=limits.namespace & _U64,
         spaceConsumed=counts.space + shown.space,
-        spaceQuota=(limits.space_quota if limits else QUOTA_RESET) & _U64,
-        typeQuotaInfos=_type_quotas(types, _sum(counts.types, shown.types)),
+        spaceQuota=limits.space & _U64,
+        typeQuotaInfos=_type_quotas(limits.types, _sum(counts.types, shown.types)),
         snapshotLength=shown.length,
         snapshotFileCount=shown.files,
         snapshotDirectoryCount=shown.directories,

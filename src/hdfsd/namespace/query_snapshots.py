@@ -46,11 +46,13 @@ def snapshots(ns: Namespace, who: Principal, path: str) -> hdfs.SnapshotListingP
     for snapshot in sorted(record.snapshots, key=lambda s: name_order(s.name.encode())):
         entry = answer.snapshotListing.add(
             snapshotID=snapshot.snapshot_id,
-            parent_fullpath=snapshot_path(at.path, snapshot.name).encode(),
+            parent_fullpath=at.path.encode(),
             isDeleted=False,
         )
         row = ns.snapshots.version_at(at.row, snapshot.snapshot_id)
         directory_status(ns, row, snapshot.name.encode(), entry.dirStatus)
+        # As many as there are now: so Hadoop counts them here.
+        entry.dirStatus.childrenNum = len(ns.children.get(at.row, ()))
     return answer
 
 

@@ -77,17 +77,15 @@ def destination_snapshot(ns: Namespace, row: int) -> int:
     """Of a row that was moved: the newest snapshot of where it is that it was not in yet, CURRENT
     when there is none (INodeReference.DstReference: what changes after a later one is recorded
     there, what changes before in the snapshots of where it came from)."""
-    if not history.is_current(ns, row):
-        return CURRENT  # nothing changes any more
     directory, name = ns.parents[row], ns.names[row]
-    missing = [
-        snapshot_id
-        for member in ns.snapshots.family(directory)
-        for snapshot_id, past in ns.snapshots.versions.get(member, ())
-        if ns.child(past, name) != row
-    ]
-    if missing:
-        return max(missing)
+    missing = NO_SNAPSHOT
+    for member in reversed(ns.snapshots.family(directory)):
+        for snapshot_id, past in ns.snapshots.versions.get(member, ()):
+            if ns.child(past, name) == row:
+                return missing if missing != NO_SNAPSHOT else CURRENT
+            missing = snapshot_id
+    if missing != NO_SNAPSHOT:
+        return missing
     latest = _latest_above(ns, directory)
     return latest if history.newest(ns, row) < latest else CURRENT
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hdfsd.base.errors import SnapshotFault
-from hdfsd.namespace import history, permission
+from hdfsd.namespace import history, permission, quota
 from hdfsd.namespace.permission import READ, Principal
 from hdfsd.namespace.resolve import Resolved, require_directory, resolve
 from hdfsd.namespace.snapshot import CURRENT, SnapshottableDirectory
@@ -197,15 +197,10 @@ def _file_differs(ns: Namespace, first: int, second: int) -> bool:
 
 
 def _directory_differs(ns: Namespace, first: int, second: int) -> bool:
-    return not _same_attributes(ns, first, second) or _quotas(ns, first) != _quotas(ns, second)
-
-
-def _quotas(ns: Namespace, row: int) -> tuple[int, int, tuple[int, ...]] | None:
-    past = ns.snapshots.past_quotas.get(row)
-    quota = ns.quotas.get(row)
-    if past is not None or quota is None:
-        return past
-    return (quota.namespace_quota, quota.space_quota, tuple(quota.type_quotas))
+    if not _same_attributes(ns, first, second):
+        return True
+    before, after = quota.quotas_of(ns, first), quota.quotas_of(ns, second)
+    return before[:2] != after[:2] or tuple(before.types) != tuple(after.types)
 
 
 # ---- as a whole
@@ -298,7 +293,9 @@ def listing(
 ) -> hdfs.SnapshotDiffReportListingProto:
     """getSnapshotDiffReportListing; `names`: of the two snapshots."""
     asked = span(ns, who, path, *names)
-    answer = hdfs.SnapshotDiffReportListingProto(isFromEarlier=asked is None or asked.from_earlier)
+    answer = hdfs.SnapshotDiffReportListingProto(
+        isFromEarlier=asked is not None and asked.from_earlier
+    )
     page = _Page(answer, ns.limits.snapshot_diff_page_max)
     reached = not cursor.path
     for change in changes(ns, asked) if asked is not None else ():
