@@ -22,7 +22,7 @@ from hdfsd.image import sections
 from hdfsd.image.inodes import InodeUnpacker, signed
 from hdfsd.image.load_snapshots import PastLoader
 from hdfsd.image.packing import StringTable
-from hdfsd.image.sections import ImageHeader, ImageReader, Records
+from hdfsd.image.sections import ImageHeader, ImageReader
 from hdfsd.namespace import quota
 from hdfsd.namespace.retained import BUILT_IN_EC_POLICIES, EcPolicyRecord
 from hdfsd.namespace.tree import Namespace

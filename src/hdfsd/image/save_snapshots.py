@@ -147,6 +147,9 @@ class PastSaver:
             return
         yield delimited(_Entry(type=_Entry.FILEDIFF, inodeId=ns.ids[row], numOfDiff=len(versions)))
         newer = ns.row_blocks(saved_past.last_state(ns, row))
+        # Of a file that was moved Hadoop has them at hand: what happens to it at its new place does
+        # not change a difference that belongs to the old one.
+        moved = row in ns.snapshots.before
         for snapshot_id, past, member in reversed(versions):
             record = ns.file_record(past)
             size = sum(block.num_bytes for block in record.blocks)
@@ -154,7 +157,7 @@ class PastSaver:
                 snapshotId=snapshot_id, fileSize=size, name=ns.names[member]
             )
             self._packer.file(diff.snapshotCopy, record, with_blocks=False)
-            if not _same(record.blocks, saved_past.cut(newer, size)):
+            if moved or not _same(record.blocks, saved_past.cut(newer, size)):
                 newer = record.blocks
                 for block in newer:
                     diff.blocks.add(
