@@ -40,5 +40,5 @@ def test_a_past_is_the_same_after_an_image(seed: int) -> None:
             walk.step()
             walk.check()
     except AssertionError as error:
-        error.add_note("\n".join(walk.story))
+        error.add_note(walk.story)
         raise

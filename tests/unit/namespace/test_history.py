@@ -17,7 +17,7 @@ def test_snapshots_show_what_was(seed: int) -> None:
             walk.step()
             walk.check()
     except AssertionError as error:
-        error.add_note("\n".join(walk.story))
+        error.add_note(walk.story)
         raise
     for root, name in sorted(walk.snapshots):
         walk.apply(ops.DeleteSnapshotOp(root, name, walk.later()))

@@ -53,7 +53,7 @@ class Walk:
         self.now_ms = 1
         self.ids = ROOT_INODE_ID
         self.block_ids = 1 << 30
-        self.story: list[str] = []
+        self.ops: list[ops.EditOp] = []
         for root in ROOTS:
             self.mkdir(root)
         for root in ROOTS[:2]:
@@ -62,7 +62,7 @@ class Walk:
             self.apply(ops.SetQuotaOp(self.dice.choice(ROOTS), 1 << 40, 1 << 50))
 
     def apply(self, op: ops.EditOp) -> None:
-        self.story.append(repr(op))
+        self.ops.append(op)
         for effect in apply(self.ns, op):
             if isinstance(effect, BlocksAdded):
                 added = {block.block_id for block in effect.blocks}
@@ -75,6 +75,11 @@ class Walk:
     def later(self) -> int:
         self.now_ms += 1
         return self.now_ms
+
+    @property
+    def story(self) -> str:
+        """What was done, for whoever must find out why it went wrong."""
+        return "\n".join(map(repr, self.ops))
 
     # ---- finding
 
