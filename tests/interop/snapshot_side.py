@@ -53,6 +53,10 @@ STRANGE = (
 )
 
 
+class TooSlow(Exception):
+    """A DataNode did not keep up with the walk: what is there now says nothing about a NameNode."""
+
+
 class Marks:
     """When each step of the walk began: both servers share one clock."""
 
@@ -214,9 +218,7 @@ class Side:
         except HdfsdError as error:
             if SLOW not in str(error):
                 raise
-        # Every byte is there; a busy DataNode was too late to say so.
-        await self.call("recoverLease", src=path, clientName=CLIENT_NAME)
-        return "ok" if await self._is_closed_in_time(path) else "never closed"
+        raise TooSlow(f"{self.name}: {SLOW}")
 
     def _write(self, path: str, data: bytes) -> str:
         with self._native.append(path) as writer:
@@ -227,15 +229,11 @@ class Side:
         response = await self.call(
             "truncate", user, src=path, newLength=length, clientName=CLIENT_NAME
         )
-        closed = await self._is_closed_in_time(path)
-        return f"{'ok' if closed else 'never closed after'} {response.result}"
-
-    async def _is_closed_in_time(self, path: str) -> bool:
         for _ in range(RECOVERY_SECONDS * 20):
             if (await self.call("isFileClosed", src=path)).result:
-                return True
+                return f"ok {response.result}"
             await asyncio.sleep(0.05)
-        return False
+        raise TooSlow(f"{self.name}: no recovery in {RECOVERY_SECONDS} s")
 
     async def _close(self, user: str, path: str) -> str:
         response = await self.call("complete", user, src=path, clientName=CLIENT_NAME)

@@ -156,8 +156,8 @@ class Chooser:
         # Few names and little depth: what is deleted comes back, which diffs must tell apart.
         shallow = [d for d in self._known.directories if d.count("/") < 4]
         directory = self._odd(self._pick(shallow))
-        # Where that name is no snapshottable directory's, Hadoop makes the directories above it before
-        # it refuses the name; ours makes none.
+        # Below a directory without snapshots Hadoop makes the directories above such a name before
+        # it refuses it; ours makes none.
         return f"{directory.removesuffix('/.snapshot')}/{self._pick(NAMES)}"
 
     def _snapshottable(self) -> str:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import hadoop
 from snapshot_servers import hadoop_server, our_server
-from snapshot_side import Marks, Side
+from snapshot_side import Marks, Side, TooSlow
 from snapshot_steps import Chooser, Known, Step
 
 LOOK_EVERY = 6
@@ -43,6 +43,8 @@ class Walk:
     outcomes: list[str] = field(default_factory=list)
     looks: int = 0
     difference: str = ""
+    given_up: str = ""
+    """Why it ended early, without a difference."""
 
     def story(self, names: tuple[str, str]) -> str:
         """The steps so far and what differs after the last."""
@@ -119,7 +121,12 @@ class Walker:
             step = given[index] if given is not None else chooser.next(known)
             walk.steps.append(step)
             await _mark(marks, f"step {index + 1}")
-            told = await asyncio.gather(*(side.do(step) for side in sides))
+            try:
+                told = await asyncio.gather(*(side.do(step) for side in sides))
+            except TooSlow as error:
+                walk.steps.pop()
+                walk.given_up = f"given up at step {index + 1}: {error}"
+                return walk
             walk.outcomes.append(told[0])
             if told[0] != told[1]:
                 walk.difference = _difference([told[0]], [told[1]])
@@ -203,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             refused = sum(not outcome.startswith("ok") for outcome in walk.outcomes)
             _say(
                 f"seed {seed}: {len(walk.steps)} steps ({refused} refused), {walk.looks} looks,"
-                f" {time.monotonic() - began:.1f} s"
+                f" {time.monotonic() - began:.1f} s {walk.given_up}".rstrip()
             )
             if options.tell:
                 _say(walk.story(walker.names))
