@@ -34,6 +34,8 @@ METHODS = PROTOCOLS[CLIENT_PROTOCOL].methods
 CLIENT_NAME = "DFSClient_walk"
 CALL_MS = 60_000
 RECOVERY_SECONDS = 60
+PAGES_MAX = 40
+"""Of a diff report; a server that gives more of them turns in a circle."""
 QUOTA_DONT_SET = (1 << 63) - 1
 UNSIGNED = (1 << 64) - 1
 BLOCK_BYTES = 1024
@@ -253,8 +255,9 @@ class Side:
         lines = [f"{self.plain(row.path)} {row.status.length}" for row in rows]
         return known, [*lines, *(f"{root}: {names}" for root, names in snapshots.items())]
 
-    async def full(self) -> Tree:
-        """Everything of the current tree and of every snapshot, in one list of lines."""
+    async def full(self, *, counts: bool = True) -> Tree:
+        """Everything of the current tree and of every snapshot, in one list of lines. `counts`:
+        also what the directories hold and use."""
         roots = await self._roots()
         tops = [self.base, *(f"{r}/.snapshot/{n}" for r, names in roots.items() for n in names)]
         found = await asyncio.gather(*(self._whole(top) for top in tops))
@@ -264,8 +267,9 @@ class Side:
         self._blocks.learn(number for row in rows for number in row.block_ids)
         current = [row.path for row in found[0] if row.is_directory]
         lines = [self._line(row) for row in rows]
-        lines += await asyncio.gather(*(self._usage(path) for path in current))
-        lines += await asyncio.gather(*(self._summary(path) for path in [*current, *tops[1:]]))
+        if counts:
+            lines += await asyncio.gather(*(self._usage(path) for path in current))
+            lines += await asyncio.gather(*(self._summary(path) for path in [*current, *tops[1:]]))
         lines += await asyncio.gather(*(self._listing(root) for root in roots))
         lines.append(await self._snapshottable())
         return Tree(rows, lines)
@@ -396,8 +400,14 @@ class Side:
 
         async def pages() -> str:
             cursor = hdfs.SnapshotDiffReportCursorProto(startPath=b"", index=-1)
-            response = await self.call("getSnapshotDiffReportListing", **names, cursor=cursor)
-            return self._page(response.diffReport)
+            told = []
+            for _ in range(PAGES_MAX):
+                response = await self.call("getSnapshotDiffReportListing", **names, cursor=cursor)
+                cursor = response.diffReport.cursor
+                told.append(self._page(response.diffReport))
+                if not cursor.startPath and cursor.index == -1:
+                    break
+            return " | ".join(told)
 
         told = await asyncio.gather(self.told(report()), self.told(pages()))
         return f"diff of {root} {start or '.'} {end or '.'}: {told[0]} | pages: {told[1]}"

@@ -28,6 +28,8 @@ LOOK_EVERY = 6
 """Steps between two looks at everything."""
 CONTENTS_PER_LOOK = 6
 ODD_PATHS = ("@/.snapshot", "@/none", "@/a/.snapshot", "@/a/.snapshot/s1/b")
+SETTINGS = {"dfs.namenode.snapshotdiff.listing.limit": "3"}
+"""Diff reports have more than one page."""
 LINES_MAX = 30
 """Of a difference, in its story."""
 TICK_SECONDS = 0.002
@@ -113,7 +115,8 @@ class Walker:
     ) -> Walk:
         walk = Walk(seed)
         dice = random.Random(seed)
-        chooser = Chooser(dice)
+        renames = bool(seed % 2)
+        chooser = Chooser(dice, renames=renames)
         await _mark(marks, "start")
         await asyncio.gather(*(side.prepare() for side in sides))
         known = Known()
@@ -136,7 +139,7 @@ class Walker:
             if not walk.difference and (given is not None or index % LOOK_EVERY == 0):
                 walk.looks += 1
                 await _mark(marks, f"look {index + 1}")
-                walk.difference = await _look(sides, chooser, known)
+                walk.difference = await _look(sides, chooser, known, counts=not renames)
             if walk.difference:
                 return walk
         return walk
@@ -147,8 +150,8 @@ async def _mark(marks: Marks, name: str) -> None:
     marks.add(name, time.time_ns() // 1_000_000)
 
 
-async def _look(sides: Sequence[Side], chooser: Chooser, known: Known) -> str:
-    trees = await asyncio.gather(*(side.full() for side in sides))
+async def _look(sides: Sequence[Side], chooser: Chooser, known: Known, *, counts: bool) -> str:
+    trees = await asyncio.gather(*(side.full(counts=counts) for side in sides))
     difference = _difference(trees[0].lines, trees[1].lines)
     if difference:
         return difference
@@ -198,11 +201,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failed = 0
     with ExitStack() as stack:
         root = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="walk-")))
-        theirs = stack.enter_context(hadoop_server(lib, root / "hadoop"))
+        theirs = stack.enter_context(hadoop_server(lib, root / "hadoop", SETTINGS))
         if options.with_itself:
             walker = Walker(theirs, theirs, ("Hadoop", "Hadoop too"))
         else:
-            ours = stack.enter_context(our_server(root / "hdfsd"))
+            ours = stack.enter_context(our_server(root / "hdfsd", SETTINGS))
             walker = Walker(theirs, ours, ("Hadoop", "hdfsd"))
         for seed in range(int(first), int(last or first) + 1):
             began = time.monotonic()
