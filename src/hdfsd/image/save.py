@@ -11,6 +11,7 @@ from hdfsd.image.packing import MASK_BITS, StringNumbers
 from hdfsd.image.save_snapshots import PastSaver
 from hdfsd.image.sections import NO_CODEC, ImageHeader, delimited
 from hdfsd.namespace import saved_past
+from hdfsd.namespace.inode import FileRow
 from hdfsd.namespace.tree import Namespace
 from hdfsd.wire.messages import client_namenode
 from hdfsd.wire.messages import fsimage as pb
@@ -85,6 +86,8 @@ def _inodes(namespace: Namespace, packer: InodePacker) -> Iterator[bytes]:
     )
     for row in saved_past.all_rows(namespace):
         record = namespace.inode_record(saved_past.last_state(namespace, row))
+        if isinstance(record, FileRow) and namespace.snapshots.grown:
+            record = record._replace(blocks=saved_past.last_blocks(namespace, row))
         yield delimited(packer.inode(record))
 
 

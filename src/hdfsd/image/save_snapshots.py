@@ -146,7 +146,8 @@ class PastSaver:
         if not versions:
             return
         yield delimited(_Entry(type=_Entry.FILEDIFF, inodeId=ns.ids[row], numOfDiff=len(versions)))
-        newer = ns.row_blocks(saved_past.last_state(ns, row))
+        newer = saved_past.last_blocks(ns, row)
+        real = ns.snapshots.grown | {block.block_id: block for block in newer}
         # Of a file that was moved Hadoop has them at hand: what happens to it at its new place does
         # not change a difference that belongs to the old one.
         moved = row in ns.snapshots.before
@@ -158,7 +159,7 @@ class PastSaver:
             )
             self._packer.file(diff.snapshotCopy, record, with_blocks=False)
             if moved or not _same(record.blocks, saved_past.cut(newer, size)):
-                newer = record.blocks
+                newer = tuple(real.get(block.block_id, block) for block in record.blocks)
                 for block in newer:
                     diff.blocks.add(
                         blockId=block.block_id, genStamp=block.gen_stamp, numBytes=block.num_bytes

@@ -133,14 +133,27 @@ def all_blocks(ns: Namespace, row: int) -> tuple[BlockId, ...]:
 
 
 def held_blocks(ns: Namespace, row: int) -> dict[BlockId, Block]:
-    """By id, the blocks that snapshots hold of an inode, whatever row has them: the newest length
-    and generation stamp that a snapshot knows."""
+    """By id, the blocks that snapshots hold of an inode, whatever row has them: with the length and
+    generation stamp that DataNodes have, unless the inode's present has the block too."""
+    grown = ns.snapshots.grown
     return {
-        block.block_id: block
+        block.block_id: grown.get(block.block_id, block)
         for member in reversed(ns.snapshots.kin(row))
         for _, past in ns.snapshots.versions.get(member, ())
         for block in ns.row_blocks(past)
     }
+
+
+def holds_last_block(ns: Namespace, row: int, block_id: BlockId) -> bool:
+    """Whether a snapshot shows the last block of a file."""
+    snapshots = ns.snapshots
+    if not snapshots.count:
+        return False
+    versions = snapshots.versions.get(row, ())
+    shown_by = newest(ns, row)
+    if shown_by != NO_SNAPSHOT and not (versions and versions[-1][0] >= shown_by):
+        return True  # It shows the file as it is.
+    return block_id in held_blocks(ns, row)
 
 
 # ---- before a change
@@ -152,6 +165,25 @@ def keep(ns: Namespace, row: int) -> None:
         shown_by = newest(ns, row)
         if shown_by != NO_SNAPSHOT:
             _keep_for(ns, row, shown_by)
+        if ns.kinds[row] == FILE:
+            _keep_grown(ns, row)
+
+
+def _keep_grown(ns: Namespace, row: int) -> None:
+    """A snapshot shows the end of a file as long as it was then. Whoever lets go of the block that
+    has it comes by here first: what it has become is known nowhere else."""
+    snapshots = ns.snapshots
+    if row not in snapshots.versions and row not in snapshots.before:
+        return
+    present = ns.row_blocks(row)
+    for member in snapshots.family(row):
+        for _, past in snapshots.versions.get(member, ()):
+            count = ns.row_block_count(past)
+            last = ns.last_block(past)
+            if last is not None and count <= len(present):
+                now = present[count - 1]
+                if now.block_id == last.block_id and now != last:
+                    snapshots.grown[last.block_id] = now
 
 
 def _keep_for(ns: Namespace, row: int, snapshot_id: int) -> None:
@@ -375,6 +407,9 @@ def _drop_version(ns: Namespace, row: int, past: int) -> list[int]:
         current = {block.block_id for block in ns.row_blocks(head)}
         dropped = {block.block_id: None for block in ns.row_blocks(past)}
         gone = [b for b in dropped if b not in held and b not in current]
+        for block_id in dropped:
+            if block_id not in held:
+                ns.snapshots.grown.pop(block_id, None)
         ns.count_blocks(-len(gone))
     ns.snapshots.past_quotas.pop(past, None)
     ns.drop_shadow(past)

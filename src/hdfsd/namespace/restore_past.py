@@ -70,6 +70,8 @@ class PastRestorer:
         """Row that a rename left behind → newest snapshot that shows it there."""
         self._gone: list[int] = []
         """Rows of inodes that were deleted from a directory of the present, or of the past."""
+        self._real: dict[int, Block] = {}
+        """By id, blocks of differences: as DataNodes have them."""
         self._block_counts: dict[int, int] = {}
         """Newest row of an inode with a past → blocks of its last state."""
 
@@ -154,9 +156,8 @@ class PastRestorer:
         for difference, member in self._placed(row, differences):
             record = difference.record or record
             blocks = difference.blocks or blocks
-            size = sum(block.num_bytes for block in difference.blocks)
-            exact = size == difference.size and bool(difference.blocks)
-            then = blocks if exact else cut(blocks, difference.size)
+            self._real.update((block.block_id, block) for block in difference.blocks)
+            then = cut(blocks, difference.size)
             past = ns.shadow(member)
             ns.fill(past, record._replace(blocks=then))
             ns.count_blocks(-len(then))
@@ -267,6 +268,7 @@ class PastRestorer:
         gone = self._all_gone()
         self._complete(gone)
         self._set_ids()
+        self._keep_grown(set(gone))
         # From below, as a tree is deleted.
         for row in reversed(gone):
             ns.retire(row)
@@ -364,6 +366,22 @@ class PastRestorer:
                 shown.append((newest, past))
                 last = newest
         return shown
+
+    def _keep_grown(self, gone: set[int]) -> None:
+        """Blocks that are longer, or newer, than what snapshots show of them, and that no present
+        state of a file tells of."""
+        ns, snapshots = self._namespace, self._namespace.snapshots
+        for row in self._block_counts:
+            last = {block.block_id: block for block in ns.row_blocks(row)}
+            is_current = row not in gone
+            for member in snapshots.family(row):
+                for _, past in snapshots.versions.get(member, ()):
+                    for block in ns.row_blocks(past):
+                        if is_current and block.block_id in last:
+                            continue
+                        real = last.get(block.block_id) or self._real.get(block.block_id)
+                        if real is not None and real != block:
+                            snapshots.grown[block.block_id] = real
 
     # ---- finding
 

@@ -47,9 +47,19 @@ def all_versions(ns: Namespace, row: int) -> list[tuple[int, int, int]]:
     ]
     if len(versions) == 1 and not history.is_current(ns, row):
         past = versions[0][1]
-        if len(last_children(ns, row)) == len(ns.children.get(past, ())):
+        is_all = len(last_children(ns, row)) == len(ns.children.get(past, ()))
+        if is_all and last_blocks(ns, row) == ns.row_blocks(past):
             return []
     return versions
+
+
+def last_blocks(ns: Namespace, row: int) -> tuple[Block, ...]:
+    """Of the last state of a file, as DataNodes have them."""
+    blocks = ns.row_blocks(last_state(ns, row))
+    grown = ns.snapshots.grown
+    if not grown or history.is_current(ns, row):
+        return blocks
+    return tuple(grown.get(block.block_id, block) for block in blocks)
 
 
 def difference(older: Sequence[int], newer: Sequence[int]) -> tuple[list[int], list[int]]:

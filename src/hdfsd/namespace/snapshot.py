@@ -11,6 +11,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass, field
 
+from hdfsd.base.ids import Block
+
 NO_SNAPSHOT = -1
 """Snapshot.NO_SNAPSHOT_ID: ids count from 0."""
 CURRENT = 2**31 - 2
@@ -76,6 +78,9 @@ class Snapshots:
         """The other way."""
         self.deleted: dict[int, int] = {}
         """Inode id → shell of an inode that is not current anywhere."""
+        self.grown: dict[int, Block] = {}
+        """By id, blocks that grew after a snapshot that shows their file: as DataNodes have them,
+        unless the file's present has them too, which tells better."""
         self.past_quotas: dict[int, tuple[int, int, tuple[int, ...]]] = {}
         """Past row of a directory → its quotas: namespace, space, by storage type."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from hdfsd.base.ids import ROOT_INODE_ID, Block, BlockId, GenStamp
@@ -40,6 +40,11 @@ class Node:
             yield from child.walk(f"{path}/{name}")
 
 
+def sizes(blocks: Sequence[Block]) -> list[tuple[int, int]]:
+    """Which blocks, and how much of each; a generation stamp is of the block, not of a snapshot."""
+    return [(block.block_id, block.num_bytes) for block in blocks]
+
+
 class Walk:
     """One sequence of operations, drawn by a seed, on both."""
 
@@ -50,6 +55,8 @@ class Walk:
         self.snapshots: dict[tuple[str, str], Node] = {}
         self.held: set[int] = set()
         """Blocks that were added and not removed, by the effects."""
+        self.written: dict[int, Block] = {}
+        """Blocks by id, as DataNodes have them."""
         self.now_ms = 1
         self.ids = ROOT_INODE_ID
         self.block_ids = 1 << 30
@@ -172,6 +179,7 @@ class Walk:
         self._close(path, blocks)
 
     def _close(self, path: str, blocks: list[Block]) -> None:
+        self.written.update((block.block_id, block) for block in blocks)
         self.apply(
             ops.CloseOp(0, path, 1, self.now_ms, self.now_ms, BLOCK_SIZE, tuple(blocks), OWNER)
         )
@@ -191,8 +199,15 @@ class Walk:
             return
         self.later()
         node = self.find(path)
-        blocks = [*node.blocks, self.new_block(self.dice.randint(1, BLOCK_SIZE))]
-        self.apply(ops.AppendOp(path, "c", "m", True))
+        last = node.blocks[-1] if node.blocks else None
+        if last is not None and last.num_bytes < BLOCK_SIZE and self.dice.random() < 0.7:
+            size = self.dice.randint(last.num_bytes + 1, BLOCK_SIZE)
+            grown = Block(last.block_id, size, GenStamp(last.gen_stamp + 1))
+            blocks = [*node.blocks[:-1], grown]
+            self.apply(ops.AppendOp(path, "c", "m", False))
+        else:
+            blocks = [*node.blocks, self.new_block(self.dice.randint(1, BLOCK_SIZE))]
+            self.apply(ops.AppendOp(path, "c", "m", True))
         self._close(path, blocks)
         node.blocks, node.mtime_ms = blocks, self.now_ms
 
@@ -306,7 +321,8 @@ class Walk:
             assert ns.mtimes[at] == node.mtime_ms, node
         if node.children is None:
             assert ns.kinds[at] == FILE
-            assert list(ns.row_blocks(at)) == node.blocks
+            assert sizes(ns.row_blocks(at)) == sizes(node.blocks)
+            self.check_real_blocks(row, node.blocks)
             assert ns.layouts[ns.layout_of[at]].replication == node.replication
             return
         assert ns.kinds[at] == DIRECTORY
@@ -316,6 +332,13 @@ class Walk:
             assert ns.child(at, name.encode()) == below[name]
             self.compare(child, below[name], snapshot_id)
 
+    def check_real_blocks(self, row: int, blocks: Sequence[Block]) -> None:
+        """DataNodes have them as they were written last, whatever a snapshot shows of them."""
+        present = {b.block_id: b for b in self.ns.row_blocks(self.ns.snapshots.kin(row)[0])}
+        known = history.held_blocks(self.ns, row) | present
+        for block in blocks:
+            assert known[block.block_id] == self.written[block.block_id]
+
     def check_nothing_more(self) -> None:
         ns, snapshots = self.ns, self.ns.snapshots
         everything = [self.model, *self.snapshots.values()]
@@ -323,6 +346,7 @@ class Walk:
         assert ns.inode_count == len({node.inode_id for node in known})
         blocks = {block.block_id for node in known for block in node.blocks}
         assert self.held == blocks
+        assert snapshots.grown.keys() <= blocks
         assert ns.block_count == len(blocks)
         shown = {s.snapshot_id for d in snapshots.directories.values() for s in d.snapshots}
         assert snapshots.count == len(shown)
