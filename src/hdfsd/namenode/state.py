@@ -11,13 +11,15 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from hdfsd.base.errors import InvariantBroken, StandbyError
-from hdfsd.base.ids import NamespaceInfo, TxId
+from hdfsd.base.ids import InodeId, NamespaceInfo, TxId
+from hdfsd.blocks.blockmap import NO_ROW
 from hdfsd.blocks.manager import BlockManager
 from hdfsd.editlog import codec
 from hdfsd.editlog.ops import NO_CALL_ID, NO_CLIENT_ID, EditOp
 from hdfsd.namenode.answers import Remembered, known_from
 from hdfsd.namenode.gate import HAState
 from hdfsd.namenode.retrycache import RetryCache
+from hdfsd.namespace import history
 from hdfsd.namespace.apply import apply
 from hdfsd.namespace.effects import (
     BlockReopened,
@@ -88,7 +90,17 @@ class NameNodeState:
                 for index, block in enumerate(row.blocks):
                     being_written = row.writer is not None and index == last
                     blocks.add_block(row.inode_id, block, replication, being_written)
+        self._load_held_blocks()
         blocks.saw_gen_stamp(namespace.gen_stamp)
+
+    def _load_held_blocks(self) -> None:
+        """Those that only snapshots have."""
+        namespace, blocks = self.namespace, self.blocks
+        for row in namespace.snapshots.versions:
+            for block in history.held_blocks(namespace, row).values():
+                if blocks.blocks.row(block.block_id) == NO_ROW:
+                    replication = history.replication(namespace, row)
+                    blocks.add_block(InodeId(namespace.ids[row]), block, replication, False)
 
     def commit(self, ops: Iterable[EditOp], now_ms: int) -> None:
         """Applies and logs each op. Raises IllegalArgument for one that can't be written.

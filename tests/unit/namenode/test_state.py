@@ -173,6 +173,33 @@ def test_a_loaded_image_tells_the_block_map_all_its_blocks() -> None:
     assert loaded.blocks.inode_of(SECOND.block_id) == 16387
 
 
+def test_a_loaded_image_tells_the_block_map_of_blocks_that_only_snapshots_have() -> None:
+    state = fresh()
+    replay(
+        state,
+        [
+            ops.AllowSnapshotOp("/"),
+            *write_ops("/kept", FIRST),
+            *write_ops("/deleted", SECOND, 16387),
+            ops.CreateSnapshotOp("/", "s1", 5, b"", -2),
+            ops.DeleteOp("/deleted", 6, b"", -2),
+        ],
+    )
+    loaded = NameNodeState(
+        info=state.info,
+        namespace=state.namespace,
+        blocks=new_state(settings()).blocks,
+        applied_txid=state.applied_txid,
+        retry_life_ms=1,
+    )
+    loaded.load_blocks()
+    assert block_states(loaded, FIRST, SECOND) == [
+        (full(FIRST), BlockState.COMPLETE),
+        (full(SECOND), BlockState.COMPLETE),
+    ]
+    assert loaded.blocks.inode_of(SECOND.block_id) == 16387
+
+
 # --- effects on blocks ---
 
 
