@@ -47,6 +47,8 @@ dfsadmin -allowSnapshot @/d/f
 dfsadmin -allowSnapshot @/d
 dfsadmin -allowSnapshot @/d
 dfsadmin -allowSnapshot @/d/x
+dfsadmin -allowSnapshot file:@/d
+dfsadmin -allowSnapshot hdfs:@/d
 alice: dfsadmin -allowSnapshot @/e
 dfsadmin -disallowSnapshot
 dfsadmin -disallowSnapshot @/none

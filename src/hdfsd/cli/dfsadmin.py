@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from hdfsd.base.errors import HdfsdError
 from hdfsd.cli.filesystems import FileSystems, HdfsFileSystem
-from hdfsd.cli.shell import absolute, message_of
+from hdfsd.cli.shell import UsageError, absolute, message_of
 from hdfsd.io.site import configuration_of
 
 FAILED = 255
@@ -38,10 +38,9 @@ def _disallow_snapshot(filesystems: FileSystems, words: Sequence[str]) -> None:
 
 
 def _hdfs_path(filesystems: FileSystems, text: str) -> tuple[HdfsFileSystem, str]:
-    # HdfsAdmin is made for the default file system, whatever the path says.
-    filesystem = filesystems.of("/")
+    filesystem = filesystems.of(text)
     if not isinstance(filesystem, HdfsFileSystem):
-        raise HdfsdError(f"FileSystem {filesystem.uri} is not an HDFS file system")
+        raise UsageError(f"'{text}' is not an HDFS URI.")
     return filesystem, absolute(filesystem, text)
 
 
@@ -72,11 +71,14 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{word[1:]}: Unknown command\n{_usage()}", file=sys.stderr)
         return FAILED
     if len(words) != command.arguments:
-        print(f"Usage: hdfs dfsadmin [{word} {command.usage}]", file=sys.stderr)
+        print(_usage_of(word), file=sys.stderr)
         return FAILED
     filesystems = FileSystems(conf)
     try:
         command.run(filesystems, words)
+    except UsageError as error:
+        print(f"{word[1:]}: {error}\n{_usage_of(word)}", file=sys.stderr)
+        return FAILED
     except HdfsdError as error:
         print(f"{word[1:]}: {message_of(error)}", file=sys.stderr)
         return FAILED
@@ -93,6 +95,10 @@ def _help(names: Sequence[str]) -> int:
         else:
             print(_usage())
     return 0
+
+
+def _usage_of(word: str) -> str:
+    return f"Usage: hdfs dfsadmin [{word} {COMMANDS[word].usage}]"
 
 
 def _usage() -> str:

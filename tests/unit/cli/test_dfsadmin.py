@@ -44,7 +44,8 @@ def test_what_goes_wrong_is_one_line_and_a_code(
         "allowSnapshot: not you",
         "Usage: hdfs dfsadmin [-allowSnapshot <snapshotDir>]",
         "Usage: hdfs dfsadmin [-disallowSnapshot <snapshotDir>]",
-        "allowSnapshot: FileSystem file:/// is not an HDFS file system",
+        "allowSnapshot: '/d' is not an HDFS URI.",
+        "Usage: hdfs dfsadmin [-allowSnapshot <snapshotDir>]",
     ]
 
 
