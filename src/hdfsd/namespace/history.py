@@ -309,11 +309,11 @@ def _end(ns: Namespace, row: int) -> list[int]:
     if row in snapshots.versions:
         snapshots.deleted[ns.ids[row]] = row
     else:
-        _die(ns, row)
+        die(ns, row)
     return gone
 
 
-def _die(ns: Namespace, row: int) -> None:
+def die(ns: Namespace, row: int) -> None:
     """A row is neither current nor shown by any snapshot."""
     snapshots = ns.snapshots
     _hand_down(ns, row)
@@ -375,7 +375,7 @@ def forget(ns: Namespace, snapshot_id: int) -> list[int]:
         if row not in ns.snapshots.versions and not is_current(ns, row):
             dying.append(row)
     for row in dying:
-        _die(ns, row)
+        die(ns, row)
     ns.snapshots.labelled.pop(snapshot_id, None)
     return gone
 

@@ -2,7 +2,7 @@
 
 Hadoop tells an inode's past as differences backwards from its last state, whatever places it had.
 Here each version belongs to the row of the place in which snapshots show it, with the id of the
-newest of those; differences that Hadoop kept for a snapshot that does not show the inode go.
+newest of those; what Hadoop kept though no snapshot shows it, differences and inodes, goes.
 
 Raises CorruptData for what can't be.
 """
@@ -20,7 +20,7 @@ from hdfsd.namespace.inode import DirectoryRow, FileRow
 from hdfsd.namespace.saved_past import cut
 from hdfsd.namespace.snapshot import NO_SNAPSHOT, QUOTA_MAX, Snapshot, SnapshottableDirectory
 from hdfsd.namespace.storage_policy import STORAGE_TYPE_COUNT
-from hdfsd.namespace.tree import DIRECTORY, FILE, NO_ROW, ROOT, SYMLINK, Namespace, name_order
+from hdfsd.namespace.tree import DIRECTORY, FILE, FREE, NO_ROW, ROOT, SYMLINK, Namespace, name_order
 
 Version = tuple[int, int]
 
@@ -66,14 +66,16 @@ class PastRestorer:
         self._namespace = namespace
         self._references: list[int] = []
         """Rows of the places."""
+        self._used: set[int] = set()
+        """Numbers of the references that a directory has."""
         self._left: dict[int, int] = {}
         """Row that a rename left behind → newest snapshot that shows it there."""
         self._gone: list[int] = []
         """Rows of inodes that were deleted from a directory of the present, or of the past."""
         self._real: dict[int, Block] = {}
         """By id, blocks of differences: as DataNodes have them."""
-        self._block_counts: dict[int, int] = {}
-        """Newest row of an inode with a past → blocks of its last state."""
+        self._block_counts: dict[int, tuple[int, int]] = {}
+        """Newest row of an inode with a past → its id, and the blocks of its last state."""
 
     # ---- snapshots
 
@@ -207,7 +209,8 @@ class PastRestorer:
             self._namespace.snapshots.versions[member] = versions[::-1]
 
     def _count(self, row: int) -> None:
-        self._block_counts.setdefault(row, self._namespace.row_block_count(row))
+        ns = self._namespace
+        self._block_counts.setdefault(row, (ns.ids[row], ns.row_block_count(row)))
 
     def _keep_quotas(self, past: int, record: DirectoryRow) -> None:
         quotas = record.namespace_quota, record.space_quota
@@ -262,7 +265,7 @@ class PastRestorer:
     def finish(self) -> None:
         ns, snapshots = self._namespace, self._namespace.snapshots
         for index, row in enumerate(self._references):
-            if ns.parents[row] == NO_ROW:
+            if index not in self._used:
                 raise _corrupt(f"reference {index}, to inode {ns.ids[row]}, is in no directory")
         self._check_roots()
         gone = self._all_gone()
@@ -273,11 +276,13 @@ class PastRestorer:
         for row in reversed(gone):
             ns.retire(row)
             snapshots.deleted[ns.ids[row]] = row
-        for row in (*gone, *self._left):
-            if row not in snapshots.versions:
-                raise _corrupt(f"inode {ns.ids[row]} was deleted, and no snapshot shows it")
-        for row, count in self._block_counts.items():
-            ns.count_blocks(len(history.all_blocks(ns, row)) - count)
+        for row in (*reversed(gone), *self._left):
+            if ns.kinds[row] != FREE and row not in snapshots.versions:
+                history.die(ns, row)
+        for row, (inode_id, count) in self._block_counts.items():
+            head = row if ns.kinds[row] != FREE else snapshots.deleted.get(inode_id, NO_ROW)
+            held = 0 if head == NO_ROW else len(history.all_blocks(ns, head))
+            ns.count_blocks(held - count)
 
     def _check_roots(self) -> None:
         ns = self._namespace
@@ -401,8 +406,9 @@ class PastRestorer:
         if index >= len(self._references):
             raise _corrupt(f"there is no reference {index}")
         row = self._references[index]
-        if self._namespace.parents[row] != NO_ROW:
+        if index in self._used or self._namespace.parents[row] != NO_ROW:
             raise _corrupt(f"reference {index} is in two places")
+        self._used.add(index)
         return row
 
 
