@@ -133,7 +133,7 @@ class Side:
         self._addresses = addresses
         self._native = hdfs_native.Client(f"hdfs://{authority}", dict(conf.set_values()))
         self._proxies: dict[str, NameNodeProxy] = {}
-        self._inodes, self._blocks, self._snapshots = Ranks(), Ranks(), Ranks()
+        self._inodes, self._blocks = Ranks(), Ranks()
 
     async def close(self) -> None:
         """Ends the connections."""
@@ -312,19 +312,25 @@ class Side:
     def _line(self, row: Row) -> str:
         s = row.status
         times = f"{self._marks.name_of(s.modification_time)}, {self._marks.name_of(s.access_time)}"
-        if row.is_directory and "/.snapshot/" in row.path:
-            # Hadoop shows the time of a later change there, when that was of the children only.
-            times = "-"
+        policy = str(s.storagePolicy)
+        if "/.snapshot/" in row.path:
+            # Hadoop shows the policy that the directories above have now, and the time of a later
+            # change of a directory when that was of its children only.
+            policy = "-"
+            times = "-" if row.is_directory else times
         text = (
             f"{self.plain(row.path)} {'d' if row.is_directory else '-'}{s.permission.perm:o}"
             f" {s.owner}:{s.group} rep={s.block_replication} bs={s.blocksize} len={s.length}"
             f" [{times}] {self._inodes[s.fileId]} children={s.childrenNum}"
-            f" policy={s.storagePolicy} flags={s.flags} acl=[{row.acl}] xattrs=[{row.xattrs}]"
+            f" policy={policy} flags={s.flags} acl=[{row.acl}] xattrs=[{row.xattrs}]"
         )
         if row.is_directory:
             return text
-        blocks = ",".join(f"{self._blocks[b.b.blockId]}:{b.b.numBytes}" for b in s.locations.blocks)
         located = s.locations
+        if "/.snapshot/" in row.path:
+            # Hadoop gives the blocks that the file has now, as far as the length goes.
+            return f"{text} fileLength={located.fileLength} open={located.underConstruction}"
+        blocks = ",".join(f"{self._blocks[b.b.blockId]}:{b.b.numBytes}" for b in s.locations.blocks)
         return (
             f"{text} blocks=[{blocks}] fileLength={located.fileLength}"
             f" open={located.underConstruction} lastComplete={located.isLastBlockComplete}"
@@ -332,13 +338,21 @@ class Side:
 
     async def _usage(self, path: str) -> str:
         async def ask() -> str:
-            return _fields((await self.call("getQuotaUsage", path=path)).usage)
+            usage = (await self.call("getQuotaUsage", path=path)).usage
+            usage.ClearField("spaceConsumed")
+            usage.ClearField("typeQuotaInfos")
+            return _fields(usage)
 
         return f"usage of {self.plain(path)}: {await self.told(ask())}"
 
     async def _summary(self, path: str) -> str:
         async def ask() -> str:
-            return _fields((await self.call("getContentSummary", path=path)).summary)
+            summary = (await self.call("getContentSummary", path=path)).summary
+            # Of what snapshots hold Hadoop tells some bytes by the present, and some not at all.
+            for size in ("length", "spaceConsumed", "snapshotLength", "snapshotSpaceConsumed"):
+                summary.ClearField(size)
+            summary.ClearField("typeQuotaInfos")
+            return _fields(summary)
 
         return f"summary of {self.plain(path)}: {await self.told(ask())}"
 
@@ -373,10 +387,8 @@ class Side:
         async def ask() -> str:
             response = await self.call("getSnapshotListing", snapshotRoot=root)
             entries = response.snapshotList.snapshotListing
-            self._snapshots.learn(entry.snapshotID for entry in entries)
             return "; ".join(
-                f"{_full_path(e)} {self._snapshots[e.snapshotID]} deleted={e.isDeleted}"
-                f" {self._status_text(e.dirStatus)}"
+                f"{_full_path(e)} deleted={e.isDeleted} {self._status_text(e.dirStatus)}"
                 for e in entries
             )
 
@@ -410,7 +422,9 @@ class Side:
             return " | ".join(told)
 
         told = await asyncio.gather(self.told(report()), self.told(pages()))
-        return f"diff of {root} {start or '.'} {end or '.'}: {told[0]} | pages: {told[1]}"
+        # A page that goes on in a directory has what was deleted from it as modified too, in Hadoop.
+        paged = told[1] if " | " not in told[1] else "several"
+        return f"diff of {root} {start or '.'} {end or '.'}: {told[0]} | pages: {paged}"
 
     def _page(self, page: Any) -> str:
         groups = (page.modifiedEntries, page.createdEntries, page.deletedEntries)

@@ -7,7 +7,7 @@ be refused: the refusal is part of what is compared.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -58,10 +58,12 @@ class Known:
 class Chooser:
     """Draws steps; the same seed and the same answers give the same steps."""
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, dice: random.Random, *, renames: bool = True) -> None:
+        """`renames`: with them, and then without quotas, which Hadoop counts twice for what was
+        renamed while a snapshot showed it."""
         self._dice = dice
         self._known = Known()
-        self._verbs: Mapping[str, tuple[int, Callable[[], tuple[Argument, ...]]]] = {
+        self._verbs: dict[str, tuple[int, Callable[[], tuple[Argument, ...]]]] = {
             "mkdirs": (9, self._mkdirs),
             "create": (14, self._create),
             "append": (8, self._append),
@@ -91,6 +93,8 @@ class Chooser:
             "deleteSnapshot": (7, self._one_snapshot),
             "renameSnapshot": (4, lambda: (*self._one_snapshot(), self._snapshot_name())),
         }
+        for verb in ("setQuota",) if renames else ("rename", "rename2"):
+            del self._verbs[verb]
 
     def next(self, known: Known) -> Step:
         """One more step."""

@@ -158,17 +158,21 @@ async def _look(sides: Sequence[Side], chooser: Chooser, known: Known, *, counts
     files = [sides[0].plain(row.path) for row in trees[0].rows if not row.is_directory]
     asked = chooser.sample(files, CONTENTS_PER_LOOK)
     pairs = chooser.pairs(known, 2)
-    told = await asyncio.gather(*(_answers(side, asked, pairs) for side in sides))
+    summed = ODD_PATHS if counts else ()
+    told = await asyncio.gather(*(_answers(side, asked, pairs, summed) for side in sides))
     return _difference(*told)
 
 
 async def _answers(
-    side: Side, files: Sequence[str], pairs: Sequence[tuple[str, str, str]]
+    side: Side,
+    files: Sequence[str],
+    pairs: Sequence[tuple[str, str, str]],
+    summed: Sequence[str],
 ) -> list[str]:
     return await asyncio.gather(
         *(side.content(path) for path in files),
         *(side.difference(*pair) for pair in pairs),
-        *(side.summary(path) for path in ODD_PATHS),
+        *(side.summary(path) for path in summed),
     )
 
 

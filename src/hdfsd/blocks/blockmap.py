@@ -81,6 +81,8 @@ class UnderConstruction:
     recovery_id: GenStamp | None = None
     truncate_to: int | None = None
     """Length in bytes that the recovery cuts the block to, when it serves a truncate."""
+    copy_of: BlockId | None = None
+    """The recovery makes it from the first bytes of this one (copy on truncate)."""
 
     def note(self, storage: Storage, gen_stamp: int, state: int) -> None:
         """A replica was reported; the last word per node counts (addReplicaIfNotPresent)."""

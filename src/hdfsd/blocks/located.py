@@ -176,6 +176,8 @@ class BlockRecovery:
     recovery_id: GenStamp
     storages: Sequence[Storage]
     truncate_to: int | None
+    result_id: BlockId
+    """Of the block that it ends in: another one, when a truncation copies it."""
 
 
 _Command = datanode.DatanodeCommandProto
@@ -240,7 +242,7 @@ def recovery_command(work: Sequence[BlockRecovery], pool: str) -> datanode.Datan
             block=located_block(task.block, pool, 0, task.storages),
         )
         if task.truncate_to is not None:
-            cut = Block(task.block.block_id, task.truncate_to, task.recovery_id)
+            cut = Block(task.result_id, task.truncate_to, task.recovery_id)
             recovering.truncateBlock.CopyFrom(block_proto(cut))
         blocks.append(recovering)
     return _Command(

@@ -87,6 +87,18 @@ class BlockManager:
             self.set_expected(block.block_id, targets)
         self._reconciler.replay(block.block_id)
 
+    def add_copy(self, inode_id: InodeId, block: Block, replication: int, source: BlockId) -> None:
+        """A block that a recovery will make where `source` is, which stays as it is."""
+        holders = self.blocks.holders(self.blocks.need(source))
+        self.add_block(inode_id, block, replication, True, holders)
+        construction = self.blocks.open[self.blocks.need(block.block_id)]
+        construction.truncate_to, construction.copy_of = block.num_bytes, source
+
+    def copy_being_made(self, source: BlockId, of: BlockId) -> bool:
+        """Whether a block is being made from another one (copy on truncate)."""
+        construction = self.blocks.open.get(self.blocks.row(of))
+        return construction is not None and construction.copy_of == source
+
     def update_block(self, inode_id: InodeId, old: Block, new: Block, complete: bool) -> None:
         """New length or generation stamp. `complete`: an active NameNode commits the block and
         completes it when enough replicas are there; a standby completes it by force."""
@@ -453,7 +465,8 @@ class BlockManager:
         if construction is None:
             raise KeyError(block_id)
         if not construction.replicas:
-            self.set_expected(block_id, self.blocks.holders(row))
+            source = row if construction.copy_of is None else self.blocks.need(construction.copy_of)
+            self.set_expected(block_id, self.blocks.holders(source))
         self.blocks.set_state(row, BlockState.UNDER_RECOVERY)
         construction.recovery_id = recovery_id
         if new_length is not None:
@@ -628,12 +641,14 @@ class BlockManager:
             if construction is None or construction.recovery_id is None:
                 continue
             members = participants(construction.replicas, self.datanodes, self._now_ms)
+            source = row if construction.copy_of is None else self.blocks.need(construction.copy_of)
             taken.append(
                 located.BlockRecovery(
-                    self.blocks.block(row),
+                    self.blocks.block(source),
                     construction.recovery_id,
                     [replica.storage for replica in members],
                     construction.truncate_to,
+                    block_id,
                 )
             )
         node.recoveries.clear()

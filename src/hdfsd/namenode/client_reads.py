@@ -100,7 +100,8 @@ class ClientReads:
             if budget <= 0:
                 return listing.statuses[:index]
             if status.fileType == hdfs.HdfsFileStatusProto.IS_FILE:
-                self._add_locations(status, query.located_row(namespace, row), path, call)
+                file = query.located_row(namespace, row, past=listing.past)
+                self._add_locations(status, file, path, call)
                 budget -= len(status.locations.blocks) * status.block_replication
         return listing.statuses
 

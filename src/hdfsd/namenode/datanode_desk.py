@@ -60,7 +60,11 @@ class DatanodeDesk:
         if inode_id is None or desk.state.namespace.writer_of(inode_id) is None:
             # A second primary of the same recovery comes too late: the file is closed.
             return answer
-        recovery_id = blocks.recovery_id(reported.block_id)
+        last = desk.state.namespace.blocks_of(inode_id)[-1]
+        if blocks.copy_being_made(reported.block_id, last.block_id):
+            # The DataNode names the block that it copied from.
+            stored = last
+        recovery_id = blocks.recovery_id(stored.block_id)
         if recovery_id != request.newGenStamp:
             raise IOFault(
                 f"The recovery id {request.newGenStamp} does not match current recovery id "

@@ -22,6 +22,7 @@ from hdfsd.namenode.retrycache import RetryCache
 from hdfsd.namespace import history
 from hdfsd.namespace.apply import apply
 from hdfsd.namespace.effects import (
+    BlockCopied,
     BlockReopened,
     BlocksAdded,
     BlocksMoved,
@@ -151,6 +152,8 @@ class NameNodeState:
                 blocks.update_block(inode_id, old, new, complete)
             case BlockReopened(_, block, truncate_to):
                 blocks.reopen_block(block.block_id, truncate_to=truncate_to)
+            case BlockCopied(inode_id, replication, copy, source):
+                blocks.add_copy(inode_id, copy, replication, source)
             case BlocksRemoved(removed):
                 blocks.remove_blocks(removed)
             case BlocksMoved(inode_id, moved, replication):

@@ -7,6 +7,7 @@ Nothing is checked here but that the op fits the tree (FSEditLogLoader.applyEdit
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from hdfsd.base.errors import InvariantBroken
@@ -15,6 +16,7 @@ from hdfsd.editlog import ops
 from hdfsd.editlog.ops import EditOp
 from hdfsd.namespace import acl, history, quota
 from hdfsd.namespace.effects import (
+    BlockCopied,
     BlockReopened,
     BlocksAdded,
     BlocksMoved,
@@ -442,20 +444,28 @@ def _truncate(ns: Namespace, op: ops.TruncateOp, now_ms: int) -> Sequence[Effect
     if length != op.new_length and op.truncate_block is not None:
         _open(ns, row, op.client_name, op.client_machine, True, now_ms)
         ns.gen_stamp = GenStamp(max(ns.gen_stamp, op.truncate_block.gen_stamp))
-        if op.truncate_block.block_id == old[kept - 1].block_id:
-            cut_to = old[kept - 1].num_bytes - (length - op.new_length)
-            effects.append(BlockReopened(_id(ns, row), old[kept - 1], cut_to))
-        else:
-            # Copy on truncate: a new block takes the place of the one that a snapshot holds.
-            ns.replace_last_block(row, op.truncate_block)
-            ns.count_blocks(-1)
-            effects.extend(_removed(history.release(ns, row, [old[kept - 1].block_id])))
-            ns.count_blocks(1)
-            effects.append(
-                BlocksAdded(_id(ns, row), history.replication(ns, row), (op.truncate_block,), True)
-            )
+        effects.extend(_cut(ns, op, row, old[kept - 1], length - op.new_length))
     _recharge(ns, row, before)
     return effects
+
+
+def _cut(ns: Namespace, op: ops.TruncateOp, row: int, last: Block, less: int) -> Sequence[Effect]:
+    """The last block is to lose so many bytes, or gives way to a copy without them."""
+    assert op.truncate_block is not None
+    cut_to = last.num_bytes - less
+    if op.truncate_block.block_id == last.block_id:
+        return (BlockReopened(_id(ns, row), last, cut_to),)
+    copy = replace(op.truncate_block, num_bytes=cut_to)
+    ns.replace_last_block(row, copy)
+    replication = history.replication(ns, row)
+    if last.block_id in history.held_blocks(ns, row):
+        ns.count_blocks(1)
+        return (BlockCopied(_id(ns, row), replication, copy, last.block_id),)
+    # Hadoop makes a copy during a rolling upgrade too, and nobody but it holds the old block.
+    return (
+        BlocksRemoved((last.block_id,)),
+        BlocksAdded(_id(ns, row), replication, (copy,), True),
+    )
 
 
 def blocks_up_to(blocks: Sequence[Block], length: int) -> tuple[int, int]:
@@ -736,7 +746,8 @@ def _rename_snapshot(ns: Namespace, op: ops.RenameSnapshotOp, now_ms: int) -> Se
     snapshot = _named(op, record, op.snapshot_old_name)
     if op.snapshot_new_name != op.snapshot_old_name:
         snapshot.name = op.snapshot_new_name
-        _touch_directory(ns, row, op.mtime)
+        # Of the directory itself nothing changes: it is the snapshot's time.
+        ns.mtimes[ns.snapshots.version_at(row, snapshot.snapshot_id)] = op.mtime
     return _NOTHING
 
 

@@ -46,6 +46,17 @@ class BlockReopened:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockCopied:
+    """The new last block of a file is to be made by a recovery, from the first bytes of one that
+    snapshots go on to hold (copy on truncate). `block` has the length that it will have."""
+
+    inode_id: InodeId
+    replication: int
+    block: Block
+    source: BlockId
+
+
+@dataclass(frozen=True, slots=True)
 class BlocksRemoved:
     """Blocks that belong to no file any more: replicas are to be invalidated."""
 
@@ -71,5 +82,11 @@ class ReplicationChanged:
 
 
 Effect = (
-    BlocksAdded | BlockUpdated | BlockReopened | BlocksRemoved | BlocksMoved | ReplicationChanged
+    BlocksAdded
+    | BlockUpdated
+    | BlockReopened
+    | BlockCopied
+    | BlocksRemoved
+    | BlocksMoved
+    | ReplicationChanged
 )

@@ -587,13 +587,15 @@ def _truncation(ns: Namespace, request: Request, row: int, client: Client, new_l
     if ns.retained.rolling_upgrade_start_ms is not None:
         raise NotBuilt(f"{path}: hdfsd can't copy on truncate during a rolling upgrade yet")
     recovery_id = GenStamp(ns.gen_stamp + 1)
-    cut = replace(last, gen_stamp=recovery_id)
-    made = [
-        ops.SetGenstampV2Op(recovery_id),
-        ops.TruncateOp(path, client[0], client[1], new_length, request.now_ms, cut),
-    ]
     length = last.num_bytes - (size - new_length)
-    recovery = Recovery(InodeId(ns.ids[row]), last, recovery_id, length)
+    cut = replace(last, gen_stamp=recovery_id)
+    made: list[EditOp] = [ops.SetGenstampV2Op(recovery_id)]
+    if history.holds_last_block(ns, row, last.block_id):
+        # A copy takes its place in the file.
+        cut = Block(BlockId(ns.last_block_id + 1), length, recovery_id)
+        made.insert(0, ops.AllocateBlockIdOp(cut.block_id))
+    made.append(ops.TruncateOp(path, client[0], client[1], new_length, request.now_ms, cut))
+    recovery = Recovery(InodeId(ns.ids[row]), cut, recovery_id, length)
     return Plan(made, recovery, result=False)
 
 

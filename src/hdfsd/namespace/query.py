@@ -86,6 +86,8 @@ class Listing(NamedTuple):
     rows: Sequence[int]
     """Of the statuses, in order (for locations); NO_ROW for what is no inode."""
     remaining: int
+    past: bool = False
+    """In a snapshot: no file is being written there."""
 
 
 # ---- status
@@ -174,7 +176,7 @@ def file_status(
         if virtual is not None and into is not None:
             into.CopyFrom(virtual)
         return virtual
-    return _status(namespace, at.row, namespace.effective_policy(at.row), into)
+    return _status(namespace, at.row, _policy(namespace, at), into)
 
 
 def _virtual_status(at: Resolved) -> hdfs.HdfsFileStatusProto | None:
@@ -227,9 +229,9 @@ def listing(
         start_after = _start_name(ns, start_after)
     if at.row < 0:
         return _virtual_listing(ns, at, start_after)
-    policy = ns.effective_policy(at.row)
+    policy, past = _policy(ns, at), at.snapshot_id != CURRENT
     if ns.kinds[at.row] != DIRECTORY:
-        return Listing([_status(ns, at.row, policy)], [at.row], 0)
+        return Listing([_status(ns, at.row, policy)], [at.row], 0, past)
     if who is not None:
         permission.check(ns, who, at.row, _READ_EXECUTE)
     rows = ns.children.get(at.row)
@@ -237,10 +239,10 @@ def listing(
         return Listing([], [], 0)
     first = ns.place_behind(at.row, start_after) if start_after else 0
     chosen: Sequence[int] = rows[first : first + ns.limits.list_limit]
-    if at.snapshot_id != CURRENT:
+    if past:
         chosen = [ns.snapshots.version_at(row, at.snapshot_id) for row in chosen]
-    statuses = [_named_status(ns, row, _own_policy(ns, row) or policy) for row in chosen]
-    return Listing(statuses, chosen, len(rows) - first - len(chosen))
+    statuses = [_named_status(ns, row, ns.own_policy(row) or policy) for row in chosen]
+    return Listing(statuses, chosen, len(rows) - first - len(chosen), past)
 
 
 def _virtual_listing(ns: Namespace, at: Resolved, start_after: bytes) -> Listing | None:
@@ -273,10 +275,9 @@ def _snapshots(ns: Namespace, directory: int, start_after: bytes) -> Listing:
     return Listing(statuses, rows, len(left) - len(chosen))
 
 
-def _own_policy(ns: Namespace, row: int) -> int:
-    if ns.kinds[row] == FILE:
-        return ns.layouts[ns.layout_of[row]].storage_policy_id
-    return ns.directory_policies.get(row, 0)
+def _policy(ns: Namespace, at: Resolved) -> int:
+    """The effective storage policy of an inode that is there."""
+    return ns.effective_policy(at.row) if at.snapshot_id == CURRENT else at.policy_id
 
 
 def _start_name(ns: Namespace, start_after: bytes) -> bytes:
@@ -320,9 +321,9 @@ def _refuse_superuser(ns: Namespace, who: Principal, row: int) -> None:
         )
 
 
-def located_row(namespace: Namespace, row: int) -> LocatedFile:
+def located_row(namespace: Namespace, row: int, *, past: bool) -> LocatedFile:
     """The same of a file of a `Listing`."""
-    return _located(namespace, row, False)
+    return _located(namespace, row, False, past=past)
 
 
 def located_status(namespace: Namespace, path: str) -> LocatedFile:
@@ -378,7 +379,7 @@ def storage_policy(namespace: Namespace, who: Principal | None, path: str) -> in
         raise FileNotFound(f"File/Directory does not exist: {at.path}")
     if who is not None:
         permission.check(namespace, who, at.row, READ)
-    return namespace.effective_policy(at.row)
+    return _policy(namespace, at)
 
 
 # ---- counts

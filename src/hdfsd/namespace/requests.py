@@ -66,8 +66,6 @@ class Recovery(NamedTuple):
     recovery_id: GenStamp
     new_length: int | None = None
     """For truncate: the length to cut to. None: agree on the common length."""
-    new_block: Block | None = None
-    """For truncate with copy-on-truncate; else None."""
 
 
 class Plan(NamedTuple):

@@ -48,6 +48,8 @@ class Resolved(NamedTuple):
     """The snapshot that the path leads into: rows are those of its time."""
     snapshots_of: int = NO_ROW
     """The snapshottable directory whose `.snapshot` directory, which is no inode, is meant."""
+    policy_id: int = 0
+    """In a snapshot: the effective storage policy at its time."""
 
 
 def plain(ns: Namespace, path: str) -> str:
@@ -170,6 +172,7 @@ def _below(
         return Resolved(path, NO_ROW, root, names[-1].encode(), root)
     snapshot_id = snapshot.snapshot_id
     directory, row = root, snapshots.version_at(root, snapshot_id)
+    policy = ns.own_policy(row) or (ns.effective_policy(ns.parents[root]) if root else 0)
     for index, name in enumerate(names[1:], 1):
         if ns.kinds[row] != DIRECTORY:
             _refuse_ancestor(ns, row, "/".join(names[index:]), path, creating)
@@ -180,9 +183,11 @@ def _below(
             above = row if index == len(names) - 1 else NO_ROW
             return Resolved(path, NO_ROW, above, names[-1].encode(), row, snapshot_id)
         directory, row = row, snapshots.version_at(child, snapshot_id)
+        policy = ns.own_policy(row) or policy
     if follow and ns.kinds[row] == SYMLINK:
         raise _unresolved(ns, row, path, "")
-    return Resolved(path, row, directory, names[-1].encode(), directory, snapshot_id)
+    last = names[-1].encode()
+    return Resolved(path, row, directory, last, directory, snapshot_id, NO_ROW, policy)
 
 
 def _unfinished(ns: Namespace, who: Principal | None, path: str, creating: bool) -> Resolved:

@@ -68,7 +68,9 @@ def span(ns: Namespace, who: Principal | None, path: str, start: str, end: str) 
     first, last = (_state(ns, root, record, name) for name in (start, end))
     if who is not None:
         for state in (first, last):
-            permission.check_subtree(ns, who, _member_at(ns, scope, state), READ)
+            there = _member_at(ns, scope, state)
+            if there != NO_ROW:
+                permission.check_subtree(ns, who, there, READ)
     if first == last:
         return None
     return Span(scope, root, min(first, last), max(first, last), first < last)
@@ -102,11 +104,11 @@ def _state(ns: Namespace, root: int, record: SnapshottableDirectory, name: str) 
 
 
 def changes(ns: Namespace, asked: Span) -> Iterator[Change]:
-    """In the order of the earlier tree, directories before what is in them."""
+    """In the order of the earlier tree, directories before what is in them. None when the directory
+    that is asked about isn't in both states."""
     earlier, later = asked.earlier, asked.later
-    stack: list[tuple[int, int, Names]] = [
-        (_member_at(ns, asked.scope, earlier), _member_at(ns, asked.scope, later), ())
-    ]
+    there = (_member_at(ns, asked.scope, earlier), _member_at(ns, asked.scope, later))
+    stack: list[tuple[int, int, Names]] = [] if NO_ROW in there else [(*there, ())]
     while stack:
         row, later_row, path = stack.pop()
         before = ns.snapshots.version_at(row, earlier)
@@ -128,7 +130,7 @@ def changes(ns: Namespace, asked: Span) -> Iterator[Change]:
                 deleted.append(_child(ns, child, target))
             if child in kept or target is not None:
                 below.append((child, stays, (*path, name)))
-        if created or deleted or _directory_differs(ns, before, after):
+        if created or deleted or _directory_differs(ns, row, asked, after):
             yield Change(row, path, created, deleted)
         stack.extend(reversed(below))
 
@@ -196,7 +198,19 @@ def _file_differs(ns: Namespace, first: int, second: int) -> bool:
     )
 
 
-def _directory_differs(ns: Namespace, first: int, second: int) -> bool:
+def _directory_differs(ns: Namespace, row: int, asked: Span, after: int) -> bool:
+    """Also when it was changed and changed back (DirectoryWithSnapshotFeature, same name)."""
+    states = [
+        past
+        for member in ns.snapshots.kin(row)
+        for label, past in ns.snapshots.versions.get(member, ())
+        if asked.earlier <= label < asked.later
+    ]
+    first = ns.snapshots.version_at(row, asked.earlier)
+    return any(_attributes_differ(ns, first, other) for other in (*states, after))
+
+
+def _attributes_differ(ns: Namespace, first: int, second: int) -> bool:
     if not _same_attributes(ns, first, second):
         return True
     before, after = quota.quotas_of(ns, first), quota.quotas_of(ns, second)
@@ -282,7 +296,7 @@ def _joined(names: Names) -> bytes:
 
 class Cursor(NamedTuple):
     """Where the next page begins: `child` of the directory's created and then deleted children, -1
-    before the directory itself. An empty path is the beginning."""
+    before the directory itself. An empty path is that of the directory that is asked about."""
 
     path: bytes
     child: int
@@ -297,7 +311,7 @@ def listing(
         isFromEarlier=asked is not None and asked.from_earlier
     )
     page = _Page(answer, ns.limits.snapshot_diff_page_max)
-    reached = not cursor.path
+    reached = not cursor.path and cursor.child < 0
     for change in changes(ns, asked) if asked is not None else ():
         first = -1
         if not reached:

@@ -361,6 +361,12 @@ class Namespace:
         parts.reverse()
         return b"/".join(parts).decode()
 
+    def own_policy(self, row: int) -> int:
+        """Storage policy id that the inode itself has, else 0."""
+        if self.kinds[row] == FILE:
+            return self.layouts[self.layout_of[row]].storage_policy_id
+        return self.directory_policies.get(row, 0)
+
     def effective_policy(self, row: int) -> int:
         """Storage policy id of the row or of its nearest ancestor that has one, else 0."""
         if self.kinds[row] == FILE:

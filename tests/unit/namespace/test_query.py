@@ -103,7 +103,7 @@ def test_located_file_leaves_the_block_being_written_out(world: Any) -> None:
     found = query.located_file(world.ns, None, "/f", 1000)
     assert (found.length, found.under_construction) == (128, True)
     assert [b.num_bytes for b in found.blocks] == [128, 40]
-    assert query.located_row(world.ns, world.ns.row_of(inode_id)) == found
+    assert query.located_row(world.ns, world.ns.row_of(inode_id), past=False) == found
     status = query.file_status(world.ns, None, "/f")
     assert status is not None
     assert status.length == 168
