@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hdfs_native import Client
 from witnesses import faults_of, record_of, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
@@ -103,6 +104,18 @@ def fail_over(cluster: Any) -> str:
     return str(cluster.wait_for_active()["id"])
 
 
+def checkpoint_and_restart(cluster: Any) -> None:
+    """All comes from an image that a standby saved."""
+    standby = cluster.in_state("standby")[0]["id"]
+    reached = newest_image(cluster, standby)
+    for number in range(25):
+        must(cluster, "dfs", "-mkdir", "-p", f"/later{reached}/{number}")
+    wait_for(lambda: newest_image(cluster, standby) > reached, "a checkpoint", 60)
+    cluster.down()
+    cluster.up()
+    cluster.wait_for_active()
+
+
 def test_snapshots_are_the_same_from_edits_from_images_and_after_restarts(cluster: Any) -> None:
     make_history(cluster)
     before = look(cluster)
@@ -115,14 +128,7 @@ def test_snapshots_are_the_same_from_edits_from_images_and_after_restarts(cluste
     assert_same(look(cluster), before)
 
     # Now from an image that a standby saved, with the snapshots in it.
-    standby = cluster.in_state("standby")[0]["id"]
-    reached = newest_image(cluster, standby)
-    for number in range(25):
-        must(cluster, "dfs", "-mkdir", f"/later{number}")
-    wait_for(lambda: newest_image(cluster, standby) > reached, "a checkpoint", 60)
-    cluster.down()
-    cluster.up()
-    cluster.wait_for_active()
+    checkpoint_and_restart(cluster)
     wait_for(lambda: cluster.hdfsd(*LOOKS[6]).returncode == 0, "the blocks are reported", 60)
     assert_same(look(cluster), before)
 
@@ -136,3 +142,19 @@ def test_snapshots_are_the_same_from_edits_from_images_and_after_restarts(cluste
     must(cluster, "dfsadmin", "-disallowSnapshot", "/d")
     must(cluster, "dfs", "-rm", "-r", "-skipTrash", "/d")
     assert must(cluster, "lsSnapshottableDir") == b"\n"
+
+
+def test_a_file_that_grew_and_went_is_read_as_it_was(cluster: Any) -> None:
+    """Its block is longer on DataNodes, and newer, than the snapshot has it."""
+    must(cluster, "dfs", "-mkdir", "/g")
+    put(cluster, "/g/f", "before\n")
+    must(cluster, "dfsadmin", "-allowSnapshot", "/g")
+    must(cluster, "dfs", "-createSnapshot", "/g", "s")
+    with Client(config_dir=str(cluster.conf_dir)).append("/g/f") as writer:
+        writer.write(b"after\n")
+    assert must(cluster, "dfs", "-cat", "/g/f") == b"before\nafter\n"
+    must(cluster, "dfs", "-rm", "-skipTrash", "/g/f")
+    checkpoint_and_restart(cluster)
+    read = ("dfs", "-cat", "/g/.snapshot/s/f")
+    wait_for(lambda: cluster.hdfsd(*read).returncode == 0, "the block is reported", 60)
+    assert must(cluster, *read) == b"before\n"
