@@ -422,7 +422,7 @@ class Side:
             return " | ".join(told)
 
         told = await asyncio.gather(self.told(report()), self.told(pages()))
-        # A page that goes on in a directory has what was deleted from it as modified too, in Hadoop.
+        # Hadoop's page that goes on in a directory has what was deleted from it as modified too.
         paged = told[1] if " | " not in told[1] else "several"
         return f"diff of {root} {start or '.'} {end or '.'}: {told[0]} | pages: {paged}"
 

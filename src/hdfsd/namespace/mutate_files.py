@@ -589,13 +589,14 @@ def _truncation(ns: Namespace, request: Request, row: int, client: Client, new_l
     recovery_id = GenStamp(ns.gen_stamp + 1)
     length = last.num_bytes - (size - new_length)
     cut = replace(last, gen_stamp=recovery_id)
+    recovered = last
     made: list[EditOp] = [ops.SetGenstampV2Op(recovery_id)]
     if history.holds_last_block(ns, row, last.block_id):
         # A copy takes its place in the file.
-        cut = Block(BlockId(ns.last_block_id + 1), length, recovery_id)
+        cut = recovered = Block(BlockId(ns.last_block_id + 1), length, recovery_id)
         made.insert(0, ops.AllocateBlockIdOp(cut.block_id))
     made.append(ops.TruncateOp(path, client[0], client[1], new_length, request.now_ms, cut))
-    recovery = Recovery(InodeId(ns.ids[row]), cut, recovery_id, length)
+    recovery = Recovery(InodeId(ns.ids[row]), recovered, recovery_id, length)
     return Plan(made, recovery, result=False)
 
 

@@ -86,7 +86,7 @@ def test_storages_are_reported_one_by_one(world):
 def test_commands_are_complete_on_the_wire(world):
     world.add_node("a")
     target, what = world.storage("a"), world.block(1)
-    recovery = located.BlockRecovery(what, GenStamp(1005), [target], truncate_to=40)
+    recovery = located.BlockRecovery(what, GenStamp(1005), [target], 40, what.block_id)
     commands = [
         located.register_command(),
         located.finalize_command(world.POOL),

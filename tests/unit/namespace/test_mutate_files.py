@@ -11,7 +11,8 @@ from hdfsd.base.errors import AlreadyBeingCreated, NotBuilt, RemoteFault
 from hdfsd.base.ids import Block, BlockId, GenStamp
 from hdfsd.editlog import ops
 from hdfsd.editlog.ops import PermissionStatus
-from hdfsd.namespace import mutate
+from hdfsd.namespace import mutate, mutate_snapshots, query
+from hdfsd.namespace.effects import BlockCopied
 from hdfsd.namespace.requests import (
     CREATE,
     LAZY_PERSIST,
@@ -254,6 +255,30 @@ def test_truncate_inside_a_block_starts_its_recovery(world: Any) -> None:
     ]
     assert plan.recovery == mutate.Recovery(inode_id, last, stamp, 22)
     assert plan.result is False
+
+
+def test_truncate_inside_a_block_that_a_snapshot_holds_makes_a_copy(world: Any) -> None:
+    inode_id = world.write("/d/f", 128, 100)
+    held = world.ns.blocks_of(inode_id)
+    world.do(mutate_snapshots.allow, "/d")
+    world.apply([mutate_snapshots.create(world.ns, world.request(), "/d", "s")])
+    plan = mutate.truncate(world.ns, world.request(), "/d/f", ("c2", "h"), 150, world.blocks)
+    copy = Block(BlockId(held[-1].block_id + 1), 22, GenStamp(world.ns.gen_stamp + 1))
+    assert list(plan.ops) == [
+        ops.AllocateBlockIdOp(copy.block_id),
+        ops.SetGenstampV2Op(copy.gen_stamp),
+        ops.TruncateOp("/d/f", "c2", "h", 150, 1000, copy),
+    ]
+    assert plan.recovery == mutate.Recovery(inode_id, copy, copy.gen_stamp, 22)
+    effects = world.apply(plan.ops)
+    assert effects == [BlockCopied(inode_id, 3, copy, held[-1].block_id)]
+    assert world.ns.blocks_of(inode_id) == (held[0], copy)
+    shown = query.located_file(world.ns, None, "/d/.snapshot/s/f", 0)
+    assert shown.blocks == held
+    # What was written since nobody holds: it is cut in its place.
+    world.close("/d/f", copy, client="c2")
+    again = mutate.truncate(world.ns, world.request(), "/d/f", ("c2", "h"), 140, world.blocks)
+    assert again.recovery == mutate.Recovery(inode_id, copy, GenStamp(copy.gen_stamp + 1), 12)
 
 
 def test_truncate_again_while_the_last_block_is_cut(world: Any) -> None:
