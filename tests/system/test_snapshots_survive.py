@@ -5,7 +5,9 @@ All through the command line, as an administrator would look.
 
 from __future__ import annotations
 
+import json
 import re
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,14 @@ def fail_over(cluster: Any) -> str:
     return str(cluster.wait_for_active()["id"])
 
 
+def corrupt_blocks(cluster: Any) -> int:
+    """As the active NameNode sees them."""
+    active = record_of(cluster).plan.find(cluster.wait_for_active()["id"])
+    url = f"http://{active.address('http')}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystem"
+    with urllib.request.urlopen(url, timeout=30) as answer:
+        return int(json.load(answer)["beans"][0]["CorruptBlocks"])
+
+
 def checkpoint_and_restart(cluster: Any) -> None:
     """All comes from an image that a standby saved."""
     standby = cluster.in_state("standby")[0]["id"]
@@ -158,3 +168,4 @@ def test_a_file_that_grew_and_went_is_read_as_it_was(cluster: Any) -> None:
     read = ("dfs", "-cat", "/g/.snapshot/s/f")
     wait_for(lambda: cluster.hdfsd(*read).returncode == 0, "the block is reported", 60)
     assert must(cluster, *read) == b"before\n"
+    assert corrupt_blocks(cluster) == 0
