@@ -2,6 +2,8 @@
 
 What Hadoop's tools say of Hadoop's NameNode is the measure. Diff reports come in pages of two
 entries. Left out of the comparison: moments, ids, Java's stack traces, and usages of all commands.
+A directory is counted before things in it are renamed: Hadoop then counts what a snapshot shows
+once for each of its names.
 """
 
 from __future__ import annotations
@@ -78,6 +80,16 @@ dfs -ls @/d/.snapshot
 dfs -ls @/d/.snapshot/s1
 dfs -ls -R @/d/.snapshot/s1
 dfs -ls -d @/d/.snapshot/s*
+dfs -put b.txt @/d/x/w
+dfs -createSnapshot @/d s5
+dfs -rm -skipTrash @/d/x/w
+dfs -count -v @/d @/d/.snapshot/s5
+dfs -count -x -v @/d
+dfs -count -q -x -v @/d
+dfs -du -s @/d
+dfs -du -s -x @/d
+dfs -deleteSnapshot @/d s5
+dfs -count -v @/d
 dfs -mv @/d/f @/d/g
 dfs -mv @/d/y @/e/y
 dfs -put b.txt @/d/x/b
@@ -86,7 +98,7 @@ dfs -setrep 2 @/d/g
 dfs -mkdir @/d/new
 dfs -touchz @/d/new/n1 @/d/new/n2 @/d/new/n3
 dfs -createSnapshot @/d s2
-dfs -rm -skipTrash @/d/g
+dfs -rm -skipTrash @/d/new/n3 @/d/x/b
 dfs -rm -skipTrash @/d/.snapshot/s1/f
 dfs -rm @/d/.snapshot/s1/f
 dfs -rm -r @/d/.snapshot/s1
@@ -106,8 +118,7 @@ dfs -cat @/d/.snapshot/s1
 dfs -du @/d @/d/.snapshot/s1
 dfs -du -s @/d/.snapshot/s1
 dfs -du -x @/d
-dfs -count -v @/d @/d/.snapshot/s1 @/d/.snapshot
-dfs -count -q -x -v @/d
+dfs -count -v @/d/.snapshot/s1 @/d/.snapshot
 dfs -stat '%n %b %F %u %g %r %a' @/d/.snapshot/s1 @/d/.snapshot/s1/f @/d/.snapshot
 dfs -test -e @/d/.snapshot/s1/f
 dfs -test -d @/d/.snapshot
@@ -134,7 +145,8 @@ snapshotDiff @/d .snapshot/s1 /.snapshot/s2
 snapshotDiff @/d s1 none
 snapshotDiff @/d none s1
 snapshotDiff @/d none .
-snapshotDiff @/none s1 s2
+snapshotDiff /none s1 s2
+snapshotDiff @/d/none s1 s2
 snapshotDiff @/e s1 s2
 snapshotDiff @/d/x s1 s2
 snapshotDiff hdfs:@/d s1 s2
