@@ -172,8 +172,14 @@ def test_extended_attributes(lossy: LossyCluster, java: JavaClient) -> None:
         assert java.do("removeXAttr", "/xattr/a") == "done"
 
 
-def test_snapshots_are_not_built_and_say_so(java: JavaClient) -> None:
+def test_snapshots(lossy: LossyCluster, java: JavaClient) -> None:
     java.do("put", "/snapshots/a", 10)
-    said = java.do("createSnapshot", "/snapshots", "s1")
-    assert "java.lang.UnsupportedOperationException" in said
-    assert "createSnapshot" in said
+    assert java.do("allowSnapshot", "/snapshots") == "done"
+    with lossy.loses_answer("createSnapshot"):
+        assert java.do("createSnapshot", "/snapshots", "s1").endswith("/snapshots/.snapshot/s1")
+    with lossy.loses_answer("renameSnapshot"):
+        assert java.do("renameSnapshot", "/snapshots", "s1", "s2") == "done"
+    assert java.do("length", "/snapshots/.snapshot/s2/a") == "10"
+    with lossy.loses_answer("deleteSnapshot"):
+        assert java.do("deleteSnapshot", "/snapshots", "s2") == "done"
+    assert java.do("exists", "/snapshots/.snapshot/s2") == "false"

@@ -87,6 +87,33 @@ STORY = (
         "rename2", c.Rename2RequestProto(src="/g", dst="/h", overwriteDest=False), "/g", False, done
     ),
     Step("delete", c.DeleteRequestProto(src="/h", recursive=False), "/h", False, true),
+    Step(
+        "mkdirs", c.MkdirsRequestProto(src="/d", masked=MODE, createParent=True), "/d", True, true
+    ),
+    Step(
+        "allowSnapshot", c.AllowSnapshotRequestProto(snapshotRoot="/d"), "/d/.snapshot", True, done
+    ),
+    Step(
+        "createSnapshot",
+        c.CreateSnapshotRequestProto(snapshotRoot="/d", snapshotName="s"),
+        "/d/.snapshot/s",
+        True,
+        lambda answer, fs: answer.snapshotPath == "/d/.snapshot/s",
+    ),
+    Step(
+        "renameSnapshot",
+        c.RenameSnapshotRequestProto(snapshotRoot="/d", snapshotOldName="s", snapshotNewName="t"),
+        "/d/.snapshot/t",
+        True,
+        done,
+    ),
+    Step(
+        "deleteSnapshot",
+        c.DeleteSnapshotRequestProto(snapshotRoot="/d", snapshotName="t"),
+        "/d/.snapshot/t",
+        False,
+        done,
+    ),
 )
 
 

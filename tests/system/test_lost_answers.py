@@ -97,6 +97,32 @@ def lose_three_answers(lossy: LossyCluster, client: Client, top: str) -> None:
     assert not client.exists(f"{top}/b")
 
 
+def test_snapshots(lossy: LossyCluster) -> None:
+    with closing(Client(lossy, Search.IN_TURN)) as client:
+        client.call("mkdirs", c.MkdirsRequestProto(src="/s", masked=MODE, createParent=True))
+        client.call("allowSnapshot", c.AllowSnapshotRequestProto(snapshotRoot="/s"))
+        with lossy.loses_answer("createSnapshot"):
+            answer = client.call("createSnapshot", c.CreateSnapshotRequestProto(snapshotRoot="/s"))
+        assert client.exists(answer.snapshotPath), "a second one would have another name"
+        (made,) = snapshots_of(client, "/s")
+        rename = c.RenameSnapshotRequestProto(
+            snapshotRoot="/s", snapshotOldName=made, snapshotNewName="kept"
+        )
+        with lossy.loses_answer("renameSnapshot"):
+            client.call("renameSnapshot", rename)
+        assert snapshots_of(client, "/s") == ["kept"]
+        delete = c.DeleteSnapshotRequestProto(snapshotRoot="/s", snapshotName="kept")
+        with lossy.loses_answer("deleteSnapshot"):
+            client.call("deleteSnapshot", delete)
+        assert snapshots_of(client, "/s") == []
+
+
+def snapshots_of(client: Client, directory: str) -> list[str]:
+    request = c.GetSnapshotListingRequestProto(snapshotRoot=directory)
+    listing = client.call("getSnapshotListing", request).snapshotList.snapshotListing
+    return [entry.dirStatus.path.decode() for entry in listing]
+
+
 def test_the_command_line_comes_through_as_well(lossy: LossyCluster, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_text("kept\n")

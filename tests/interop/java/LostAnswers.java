@@ -79,8 +79,17 @@ public class LostAnswers {
       case "removeXAttr":
         fs.removeXAttr(path, "user.color");
         return "done";
+      case "allowSnapshot":
+        fs.allowSnapshot(path);
+        return "done";
       case "createSnapshot":
         return fs.createSnapshot(path, words[2]);
+      case "renameSnapshot":
+        fs.renameSnapshot(path, words[2], words[3]);
+        return "done";
+      case "deleteSnapshot":
+        fs.deleteSnapshot(path, words[2]);
+        return "done";
       case "isFileClosed":
         return fs.isFileClosed(path);
       case "exists":
