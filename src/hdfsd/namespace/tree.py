@@ -819,13 +819,14 @@ class Namespace:
         """All at once, in name order: of a row of the past, or while an image is loaded."""
         if rows:
             self.children[directory] = rows
-        names = self.names
-        if not all(names[row].isascii() for row in rows):
+        if not b"".join([self.names[row] for row in rows]).isascii():
             self._beyond_ascii.add(directory)
         self._seen_directory = NO_ROW
 
     def restore_finish(self) -> None:
         """Checks that every inode hangs in a directory (CorruptData). Call `quota.recount` next."""
         for row in range(1, len(self.ids)):
-            if self.kinds[row] != FREE and self.parents[row] == NO_ROW:
+            if self.parents[row] != NO_ROW or self.kinds[row] == FREE:
+                continue
+            if self.ids[row] != ROOT_INODE_ID:  # a past row of the root
                 raise CorruptData("image", None, f"inode {self.ids[row]} is in no directory")

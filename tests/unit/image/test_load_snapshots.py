@@ -15,7 +15,8 @@ from hdfsd.image.load import load
 from hdfsd.image.save import save
 from hdfsd.image.sections import ImageHeader, ImageReader
 from hdfsd.namespace.inode import Limits, Permission
-from hdfsd.namespace.tree import Namespace
+from hdfsd.namespace.snapshot import QUOTA_MAX
+from hdfsd.namespace.tree import ROOT, Namespace
 
 Parts = dict[str, list[Any]]
 A, X, Y, B, F = range(FIRST, FIRST + 5)
@@ -33,8 +34,10 @@ def tree() -> Tree:
     return made
 
 
-def parts() -> Parts:
-    reader = ImageReader(b"".join(save(tree().ns, ImageHeader(7, TxId(55)))), "image")
+def parts(made: Tree | None = None) -> Parts:
+    """The sections of an image."""
+    header = ImageHeader(7, TxId(55))
+    reader = ImageReader(b"".join(save((made or tree()).ns, header)), "image")
     return {name: list(reader.messages(name)) for name in reader.sections}
 
 
@@ -50,6 +53,16 @@ def test_the_image_itself_loads() -> None:
     assert ns.snapshots.count == 2
     assert ns.path_of_row(ns.row_of(X)) == "/b/z"
     assert set(ns.snapshots.deleted) == {Y}
+
+
+def test_snapshots_of_the_root() -> None:
+    made = Tree("/a", "/b")
+    made.snapshot("/")
+    made.delete("/a")
+    ns = loaded(parts(made))
+    assert ns.snapshots.directories[ROOT].quota == QUOTA_MAX
+    past = ns.snapshots.version_at(ROOT, 0)
+    assert [ns.names[row] for row in ns.children[past]] == [b"a", b"b"]
 
 
 def test_no_section_of_snapshots() -> None:
