@@ -67,7 +67,7 @@ def test_every_method_is_in_one_row() -> None:
     assert len(rows) - services.count("| method |") == 201
 
 
-CITED = re.compile(r'ensure\(\s*"(\w+)"|InvariantBroken\(\s*f?"([A-Z]\d+):|\b([PQJF]\d)\b')
+CITED = re.compile(r'ensure\(\s*"(\w+)"|InvariantBroken\(\s*f?"([A-Z]\d+):|\b([PQJFS]\d)\b')
 """Numbers in code. B and E are letters of other things too: they count in `ensure` only."""
 
 

@@ -75,7 +75,9 @@ def known_from(op: EditOp, namespace: Namespace, blocks: BlockManager) -> Rememb
     return None
 
 
-def snapshot_created(op: ops.CreateSnapshotOp) -> client_namenode.CreateSnapshotResponseProto:
+def snapshot_created(op: EditOp) -> client_namenode.CreateSnapshotResponseProto:
+    """The answer to the call whose edit it is."""
+    assert isinstance(op, ops.CreateSnapshotOp)
     return client_namenode.CreateSnapshotResponseProto(
         snapshotPath=snapshot_path(op.snapshot_root, op.snapshot_name)
     )

@@ -47,11 +47,11 @@ class ClientSnapshots:
         if earlier is not None:
             return earlier
         desk.refuse_in_safe_mode(f"Cannot create snapshot for {request.snapshotRoot}")
-        op = mutate_snapshots.create(
+        ops = mutate_snapshots.create(
             desk.state.namespace, desk.request(call), request.snapshotRoot, request.snapshotName
         )
-        desk.commit([op])
-        return desk.remember(call, snapshot_created(op))
+        desk.commit(ops)
+        return desk.remember(call, snapshot_created(ops[-1]))
 
     def delete_snapshot(
         self, request: client_namenode.DeleteSnapshotRequestProto, call: Call

@@ -1,7 +1,7 @@
 """Core. The past of the tree: what `apply` does so that snapshots show what was (`snapshot`).
 
 Before an inode changes: `keep`. Before one is renamed: `keep`, then `leave_behind`. When a tree
-goes: `remove`. When a snapshot comes or goes: `take`, `forget`.
+goes: `remove`. When a snapshot comes or goes: `take`, `forget` (S1, S2).
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ def _shows(ns: Namespace, directory: int, snapshot_id: int, row: int) -> bool:
 
 def snapshottable_below(ns: Namespace, row: int) -> Iterator[tuple[int, SnapshottableDirectory]]:
     """The row itself and directories below it that are snapshottable (the root, when allowed)."""
-    for directory, record in ns.snapshots.directories.items():
-        if record.quota and is_below(ns, directory, row):
+    for directory, record in ns.snapshots.allowed():
+        if is_below(ns, directory, row):
             yield directory, record
 
 
@@ -305,7 +305,6 @@ def _end(ns: Namespace, row: int) -> list[int]:
         ns.count_blocks(-len(let_go))
         gone = release(ns, row, let_go)
     ns.retire(row)
-    snapshots.directories.pop(row, None)
     if row in snapshots.versions:
         snapshots.deleted[ns.ids[row]] = row
     else:
@@ -388,7 +387,7 @@ def _relabel(ns: Namespace, row: int, snapshot_id: int, heir: int) -> list[int]:
     at = next(at for at, (label, _) in enumerate(versions) if label == snapshot_id)
     past = versions[at][1]
     older = versions[at - 1][0] if at else NO_SNAPSHOT
-    ensure("snapshot", heir >= older, "a version of a snapshot that does not show its inode")
+    ensure("S1", heir >= older, "a version of a snapshot that does not show its inode")
     if heir > older:
         versions[at] = (heir, past)
         snapshots.labelled.setdefault(heir, {})[row] = None

@@ -266,8 +266,8 @@ def _refuse_nesting(ns: Namespace, src: Resolved, dst: Resolved) -> None:
     """FSDirRenameOp.validateNestSnapshot."""
     if not any(history.snapshottable_below(ns, src.row)):
         return
-    for directory, record in ns.snapshots.directories.items():
-        if record.quota and history.is_below(ns, dst.directory, directory):
+    for directory, _ in ns.snapshots.allowed():
+        if history.is_below(ns, dst.directory, directory):
             raise SnapshotFault(
                 f"Unable to rename because {src.path} has snapshottable descendant directories and"
                 f" {parent_of(dst.path)} is a descent of a snapshottable directory, and HDFS does"

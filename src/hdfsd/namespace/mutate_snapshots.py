@@ -27,8 +27,8 @@ def allow(ns: Namespace, request: Request, path: str) -> list[EditOp]:
 
 def _check_not_nested(ns: Namespace, row: int, path: str) -> None:
     own = ns.path_of_row(row)
-    for other, record in ns.snapshots.directories.items():
-        if other == row or not record.quota:
+    for other, _ in ns.snapshots.allowed():
+        if other == row:
             continue
         full = ns.path_of_row(other)
         for inner, outer, relation in ((full, own, "subdirectory"), (own, full, "ancestor")):
@@ -81,7 +81,7 @@ def _check_name(ns: Namespace, name: str, path: str) -> None:
     check_component(ns, name.encode(), path)
 
 
-def create(ns: Namespace, request: Request, path: str, name: str) -> ops.CreateSnapshotOp:
+def create(ns: Namespace, request: Request, path: str, name: str) -> list[EditOp]:
     """`name` empty: one is made of the time."""
     at = _owned_root(ns, request, path)
     if not name:
@@ -108,7 +108,7 @@ def create(ns: Namespace, request: Request, path: str, name: str) -> ops.CreateS
         raise SnapshotFault(
             f'Failed to add snapshot: there is already a snapshot with the same name "{name}".'
         )
-    return ops.CreateSnapshotOp(at.path, name, request.now_ms, request.client_id, request.call_id)
+    return [ops.CreateSnapshotOp(at.path, name, request.now_ms, request.client_id, request.call_id)]
 
 
 def _check_limit(count: int, limit: int, kind: str) -> None:

@@ -15,7 +15,7 @@ def snapshottable_directories(
 ) -> hdfs.SnapshottableDirectoryListingProto | None:
     """getSnapshottableDirListing: of all to a superuser, else of the caller's own; None when there
     is no such directory at all."""
-    allowed = [(row, d) for row, d in ns.snapshots.directories.items() if d.quota]
+    allowed = ns.snapshots.allowed()
     if not allowed:
         return None
     answer = hdfs.SnapshottableDirectoryListingProto()

@@ -84,6 +84,11 @@ class Snapshots:
         self.past_quotas: dict[int, tuple[int, int, tuple[int, ...]]] = {}
         """Past row of a directory → its quotas: namespace, space, by storage type."""
 
+    def allowed(self) -> list[tuple[int, SnapshottableDirectory]]:
+        """Row and record of each directory that snapshots are allowed of: the root is here from the
+        start, without room for any."""
+        return [(row, record) for row, record in self.directories.items() if record.quota]
+
     def version_at(self, row: int, snapshot_id: int) -> int:
         """The row that stands for an inode in a snapshot that shows it."""
         versions = self.versions.get(row)

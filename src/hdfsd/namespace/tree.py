@@ -546,6 +546,7 @@ class Namespace:
         elif self.kinds[row] == DIRECTORY:
             self.children.pop(row, None)
             self.directory_policies.pop(row, None)
+            self.snapshots.directories.pop(row, None)
             quota = self.quotas.pop(row, None)
             if quota is not None and quota.has_type_quota():
                 self.type_quota_count -= 1

@@ -146,6 +146,8 @@ class NameNodeHttp:
             "LastWrittenTransactionId": self._state.applied_txid,
             **self._checkpoints.of_hadoop(),
             "NumFilesUnderConstruction": len(namespace.leases),
+            "Snapshots": namespace.snapshots.count,
+            "SnapshottableDirectories": len(namespace.snapshots.allowed()),
         }
 
     def _timeline(self) -> dict[str, Any]:

@@ -6,14 +6,7 @@ import typing
 from dataclasses import replace
 from typing import Any
 
-from hdfsd.editlog.ops import EditOp
 from hdfsd.namespace import effects, mutate, mutate_snapshots
-from hdfsd.namespace.requests import Request
-from hdfsd.namespace.tree import Namespace
-
-
-def make_snapshot(ns: Namespace, request: Request, path: str, name: str) -> list[EditOp]:
-    return [mutate_snapshots.create(ns, request, path, name)]
 
 
 def test_a_files_life_tells_of_every_kind(world: Any) -> None:
@@ -27,7 +20,7 @@ def test_a_files_life_tells_of_every_kind(world: Any) -> None:
     world.do(mutate.delete, "/d", True)
     world.write("/s/f", 10)
     world.do(mutate_snapshots.allow, "/s")
-    world.do(make_snapshot, "/s", "one")
+    world.do(mutate_snapshots.create, "/s", "one")
     world.do(mutate.truncate, "/s/f", ("c", "h"), 5, world.blocks)
     told = [type(effect).__name__ for effect in world.effects]
     assert told == [

@@ -261,7 +261,7 @@ def test_truncate_inside_a_block_that_a_snapshot_holds_makes_a_copy(world: Any) 
     inode_id = world.write("/d/f", 128, 100)
     held = world.ns.blocks_of(inode_id)
     world.do(mutate_snapshots.allow, "/d")
-    world.apply([mutate_snapshots.create(world.ns, world.request(), "/d", "s")])
+    world.do(mutate_snapshots.create, "/d", "s")
     plan = mutate.truncate(world.ns, world.request(), "/d/f", ("c2", "h"), 150, world.blocks)
     copy = Block(BlockId(held[-1].block_id + 1), 22, GenStamp(world.ns.gen_stamp + 1))
     assert list(plan.ops) == [
