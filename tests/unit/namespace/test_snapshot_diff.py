@@ -1,4 +1,4 @@
-"""Diff reports: what came, went, changed and moved between two states, forwards, backwards, in pages."""
+"""Diff reports: what came, went, changed and moved between two states; backwards, and in pages."""
 
 from __future__ import annotations
 
