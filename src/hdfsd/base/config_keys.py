@@ -79,6 +79,7 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "dfs.ha.nn.not-become-active-in-safemode": "false",
         "dfs.ha.fencing.ssh.connect-timeout": "30000",
         "hdfsd.ha.fencing.timeout": "5m",
+        "hdfsd.ha.graceful-fence.connect.timeout.ms": "200",
         "hdfsd.ha.heartbeat.timeout": "3s",
         "hdfsd.ha.election.yield": "0",
         "hdfsd.ha.election.eligible": "true",

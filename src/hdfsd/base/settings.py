@@ -685,6 +685,8 @@ class FailoverSettings:
     """hdfsd.ha.election.eligible: False for a standby that is never elected."""
     new_active_timeout_ms: int
     graceful_fence_timeout_ms: int
+    graceful_fence_connect_ms: int
+    """hdfsd.ha.graceful-fence.connect.timeout.ms: what is given to the connection alone."""
     graceful_fence_retries: int
     cli_check_timeout_ms: int
     environment: Mapping[str, str]
@@ -719,6 +721,7 @@ class FailoverSettings:
             election_eligible=conf.get_bool("hdfsd.ha.election.eligible"),
             new_active_timeout_ms=conf.get_duration_ms(f"{fc}.new-active.rpc-timeout.ms"),
             graceful_fence_timeout_ms=conf.get_duration_ms(f"{fc}.graceful-fence.rpc-timeout.ms"),
+            graceful_fence_connect_ms=graceful_fence_connect_ms(conf),
             graceful_fence_retries=conf.get_int(f"{fc}.graceful-fence.connection.retries"),
             cli_check_timeout_ms=conf.get_duration_ms(f"{fc}.cli-check.rpc-timeout.ms"),
             environment=MappingProxyType(dict(conf.set_values())),
@@ -841,6 +844,15 @@ def _journals(conf: Configuration) -> tuple[JournalAddress, ...]:
             if isinstance(journal, JournalAddress):
                 found.setdefault(journal.journal_id, journal)
     return tuple(found.values())
+
+
+def graceful_fence_connect_ms(conf: Configuration) -> int:
+    """What a connection to a NameNode that shall become standby may take. Raises ConfigError."""
+    key = "hdfsd.ha.graceful-fence.connect.timeout.ms"
+    limit_ms = conf.get_duration_ms(key)
+    if limit_ms <= 0:
+        raise conf.bad_value(key, "at least 1 ms")
+    return limit_ms
 
 
 def _election_yield_ms(conf: Configuration) -> int:

@@ -229,6 +229,7 @@ REFUSED: list[tuple[Any, dict[str, str], type[Exception], str]] = [
     ("nn", {"fs.permissions.umask-mode": "u=rwx"}, ConfigError, "an octal umask"),
     ("dn", {"dfs.datanode.data.dir": "[TAPE]/d"}, ConfigError, "a storage type of DISK"),
     ("dn", {"dfs.datanode.data.dir.perm": "rwx"}, ConfigError, "an octal mode"),
+    ("zk", {"hdfsd.ha.graceful-fence.connect.timeout.ms": "0"}, ConfigError, "at least 1 ms"),
     ("zk", {"ha.zookeeper.quorum": "z", "ha.zookeeper.parent-znode": "x"}, ConfigError, "absolute"),
 ]
 
