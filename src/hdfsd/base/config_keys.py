@@ -19,6 +19,8 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
             "org.apache.hadoop.security.JniBasedUnixGroupsMappingWithFallback"
         ),
         "hadoop.security.groups.cache.secs": "300",
+        "hadoop.security.groups.cache.background.reload.threads": "3",
+        "hadoop.security.groups.negative-cache.secs": "30",
         "hadoop.user.group.static.mapping.overrides": "dr.who=;",
         "hadoop.rpc.protection": "authentication",
         "hadoop.http.staticuser.user": "dr.who",

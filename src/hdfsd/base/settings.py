@@ -382,7 +382,11 @@ class NameNodeSettings:
     rpc_frame_bytes_max: int
     group_overrides: str
     """hadoop.user.group.static.mapping.overrides: `user=group,group;user=`."""
+    group_lookups_max: int
+    """At a time, each in a thread of its own."""
     group_cache_ms: int
+    group_negative_cache_ms: int
+    """Of users without groups."""
     umask: int
 
     @property
@@ -443,7 +447,11 @@ class NameNodeSettings:
             content_summary_limit=conf.get_int("dfs.content-summary.limit"),
             rpc_frame_bytes_max=conf.get_size("ipc.maximum.data.length"),
             group_overrides=conf.get("hadoop.user.group.static.mapping.overrides") or "",
+            group_lookups_max=_group_lookups_max(conf),
             group_cache_ms=conf.get_duration_ms("hadoop.security.groups.cache.secs", "s"),
+            group_negative_cache_ms=conf.get_duration_ms(
+                "hadoop.security.groups.negative-cache.secs", "s"
+            ),
             umask=umask_of(conf),
         )
 
@@ -844,6 +852,14 @@ def _journals(conf: Configuration) -> tuple[JournalAddress, ...]:
             if isinstance(journal, JournalAddress):
                 found.setdefault(journal.journal_id, journal)
     return tuple(found.values())
+
+
+def _group_lookups_max(conf: Configuration) -> int:
+    key = "hadoop.security.groups.cache.background.reload.threads"
+    count = conf.get_int(key)
+    if count < 1:
+        raise conf.bad_value(key, "at least 1")
+    return count
 
 
 def graceful_fence_connect_ms(conf: Configuration) -> int:
