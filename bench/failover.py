@@ -24,8 +24,10 @@ from time import monotonic, sleep
 from typing import Any
 
 import hadoop
+from kazoo.client import KazooClient
 
 from hdfsd.base.ids import Address
+from hdfsd.io.site import configuration_of
 from hdfsd.minicluster.faults import ProcessFaults
 from hdfsd.minicluster.topology import NAMESERVICE
 from hdfsd.wire.messages import client_namenode
@@ -137,6 +139,19 @@ class Measured:
         await connection.call(CLIENT_METHODS["setSafeMode"], request)
         connection.close()
 
+    def delete_lock(self, _: str) -> list[Callable[[], object]]:
+        """Somebody's hand in ZooKeeper: the session of who held the lock lives on."""
+        conf, _ = configuration_of(["--config", str(self._directory / "conf")])
+        client = KazooClient(conf.get("ha.zookeeper.quorum"))
+        client.start()
+        try:
+            parent = conf.get("ha.zookeeper.parent-znode")
+            client.delete(f"{parent}/{NAMESERVICE}/ActiveStandbyElectorLock")
+        finally:
+            client.stop()
+            client.close()
+        return []
+
     def lead(self, wanted: str) -> None:
         """Has one of them be the active."""
         active = self.whole()["active"]["id"]
@@ -157,14 +172,22 @@ class Measured:
         self.lead("nn1")
         return self.outage_s(cause)
 
-    def outage_s(self, cause: Callable[[str], list[Callable[[], object]]]) -> float:
+    def outage_if_any_s(self, cause: Callable[[str], list[Callable[[], object]]]) -> float:
+        """The same, of a cause that need not lead to a failover."""
+        return self.outage_s(cause, disturbs=False)
+
+    def outage_s(
+        self, cause: Callable[[str], list[Callable[[], object]]], *, disturbs: bool = True
+    ) -> float:
         told = self.whole()
         active = told["active"]["id"]
         by_id = {node["id"]: Address.parse(node["address"]) for node in told["namenodes"]}
         healers: list[Callable[[], object]] = []
         disturb = lambda: healers.extend(cause(active))  # noqa: E731
         try:
-            return asyncio.run(outage_s([*by_id.values()], by_id[active], disturb, CALL_S))
+            return asyncio.run(
+                outage_s([*by_id.values()], by_id[active], disturb, CALL_S, disturbs=disturbs)
+            )
         finally:
             for heal in healers:
                 heal()
@@ -179,6 +202,7 @@ CAUSES: dict[str, tuple[Cause, bool]] = {
     "the active's controller is killed": (Measured.kill_controller, True),
     "the active's controller freezes": (Measured.freeze_controller, False),
     "NameNode and controller are killed at once": (Measured.kill_both, True),
+    "the lock is deleted": (Measured.delete_lock, False),
     "an operator makes it standby (--forcemanual)": (Measured.by_hand, True),
     "the active is unhealthy (a volume is full)": (Measured.fill, True),
 }
@@ -232,7 +256,10 @@ def measure(
     try:
         for name, cause in causes.items():
             happens = partial(cause, cluster)
-            outage_s = cluster.outage_of_nn1_s if cause is Measured.fill else cluster.outage_s
+            outage_s = {
+                Measured.fill: cluster.outage_of_nn1_s,
+                Measured.delete_lock: cluster.outage_if_any_s,
+            }.get(cause, cluster.outage_s)
             found = [outage_s(happens) for _ in range(rounds)]
             print(
                 f"{lock:<10} {name:<45} median {statistics.median(found):7.3f} s"

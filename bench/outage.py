@@ -66,11 +66,14 @@ async def outage_s(
     active: Address,
     disturb: Callable[[], object],
     call_s: float = CALL_S,
+    *,
+    disturbs: bool = True,
 ) -> float:
     """The longest time between two acknowledged writes, seconds, around a disturbance.
 
     `call_s`: how long a call is waited for before the other NameNode is tried. `disturb` runs in a
-    thread of its own. Raises TimeoutError when writes don't come back.
+    thread of its own; `disturbs`: writes must fail for it, sooner or later. Raises TimeoutError
+    when writes don't come back.
     """
     writer = Writer(addresses, active, call_s)
     end = monotonic() + PATIENCE_S
@@ -79,7 +82,7 @@ async def outage_s(
             await _write_before(writer, end)
         disturbance = asyncio.get_running_loop().run_in_executor(None, disturb)
         began = monotonic()
-        while not disturbance.done() or not _is_over(writer, began):
+        while not disturbance.done() or not _is_over(writer, began, disturbs=disturbs):
             await _write_before(writer, end)
         await disturbance
     finally:
@@ -94,9 +97,9 @@ async def _write_before(writer: Writer, end: float) -> None:
     await writer.write()
 
 
-def _is_over(writer: Writer, began: float) -> bool:
-    """Writes failed and came back, and have gone on for a while."""
-    if not writer.errors or writer.acknowledged[-1] < began + AFTER_S:
+def _is_over(writer: Writer, began: float, *, disturbs: bool) -> bool:
+    """Writes failed, unless nothing need disturb them, came back, and have gone on for a while."""
+    if (disturbs and not writer.errors) or writer.acknowledged[-1] < began + AFTER_S:
         return False
     recent = [when for when in writer.acknowledged if when > writer.acknowledged[-1] - AFTER_S]
     gaps = [after - before for before, after in pairwise(recent)]

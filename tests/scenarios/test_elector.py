@@ -211,6 +211,12 @@ class World:
         elif session is not None:
             node.session, node.expired = session, True
 
+    def command_delete(self, node: Node) -> None:
+        """Somebody deletes its lock; its session lives on."""
+        if self.holder == node.name:
+            self.holder = None
+            self.lock_changed()
+
     def command_fencing(self, node: Node) -> None:
         """Its fencing fails from now on, or works again."""
         node.fencing_works = not node.fencing_works

@@ -56,10 +56,9 @@ class HaSite:
         """`journals`: the machine and the port of each; `others`: more machines, for clients."""
         self.root = root
         self.namenodes, self.journals, self.datanodes = namenodes, journals, datanodes
-        journal_machines = dict.fromkeys(machine for machine, _ in journals.values())
-        self.machines = Machines(
-            root, *namenodes, *journal_machines, *datanodes, "zookeeper", *others
-        )
+        journal_machines = (machine for machine, _ in journals.values())
+        names = (*namenodes, *journal_machines, *datanodes, "zookeeper", *others)
+        self.machines = Machines(root, *dict.fromkeys(names))
         self._zookeeper_command = zookeeper_command
         self._keys = {**SETTINGS, **self._addresses(), **(settings or {})}
 

@@ -159,6 +159,7 @@ def fence(
         methods=parse_methods([method or f"sshfence({getpass.getuser()}:{sshd.port})"]),
         environment={},
         graceful_timeout_ms=300,
+        connect_ms=200,
         timeout_ms=timeout_ms,
         ssh_connect_timeout_ms=connect_ms,
         ssh_key_files=[str(sshd.keys.get(name, name)) for name in keys],

@@ -201,7 +201,18 @@ def test_breadcrumb(zookeeper: Any) -> None:
             await one.write_breadcrumb(b"one", found.version)
         with pytest.raises(OutcomeUnknown, match="BadVersion"):
             await one.delete_breadcrumb(found.version)
+        # Whose lock was deleted by hand can't tell whose breadcrumb it is now.
+        with pytest.raises(OutcomeUnknown, match="NoNode"):
+            await two.delete_breadcrumb(found.version + 1)
+        assert await two.try_lock(b"two")
+        with pytest.raises(OutcomeUnknown, match="BadVersion"):
+            await two.delete_breadcrumb(found.version)
+        assert await one.read_lock() is not None, "both or none"
+        changed = asyncio.Event()
+        await one.read_lock(changed.set)
         await two.delete_breadcrumb(found.version + 1)
+        await changed.wait()
+        assert await one.try_lock(b"one"), "the lock went along, though the session lives on"
         assert await one.read_breadcrumb() is None
         with pytest.raises(OutcomeUnknown, match="NoNode"):
             await one.delete_breadcrumb(0)

@@ -19,6 +19,8 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
             "org.apache.hadoop.security.JniBasedUnixGroupsMappingWithFallback"
         ),
         "hadoop.security.groups.cache.secs": "300",
+        "hadoop.security.groups.cache.background.reload.threads": "3",
+        "hadoop.security.groups.negative-cache.secs": "30",
         "hadoop.user.group.static.mapping.overrides": "dr.who=;",
         "hadoop.rpc.protection": "authentication",
         "hadoop.http.staticuser.user": "dr.who",
@@ -79,6 +81,7 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "dfs.ha.nn.not-become-active-in-safemode": "false",
         "dfs.ha.fencing.ssh.connect-timeout": "30000",
         "hdfsd.ha.fencing.timeout": "5m",
+        "hdfsd.ha.graceful-fence.connect.timeout.ms": "200",
         "hdfsd.ha.heartbeat.timeout": "3s",
         "hdfsd.ha.election.yield": "0",
         "hdfsd.ha.election.eligible": "true",

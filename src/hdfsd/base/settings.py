@@ -388,7 +388,11 @@ class NameNodeSettings:
     rpc_frame_bytes_max: int
     group_overrides: str
     """hadoop.user.group.static.mapping.overrides: `user=group,group;user=`."""
+    group_lookups_max: int
+    """At a time, each in a thread of its own."""
     group_cache_ms: int
+    group_negative_cache_ms: int
+    """Of users without groups."""
     umask: int
 
     @property
@@ -449,7 +453,11 @@ class NameNodeSettings:
             content_summary_limit=conf.get_int("dfs.content-summary.limit"),
             rpc_frame_bytes_max=conf.get_size("ipc.maximum.data.length"),
             group_overrides=conf.get("hadoop.user.group.static.mapping.overrides") or "",
+            group_lookups_max=_group_lookups_max(conf),
             group_cache_ms=conf.get_duration_ms("hadoop.security.groups.cache.secs", "s"),
+            group_negative_cache_ms=conf.get_duration_ms(
+                "hadoop.security.groups.negative-cache.secs", "s"
+            ),
             umask=umask_of(conf),
         )
 
@@ -691,6 +699,8 @@ class FailoverSettings:
     """hdfsd.ha.election.eligible: False for a standby that is never elected."""
     new_active_timeout_ms: int
     graceful_fence_timeout_ms: int
+    graceful_fence_connect_ms: int
+    """hdfsd.ha.graceful-fence.connect.timeout.ms: what is given to the connection alone."""
     graceful_fence_retries: int
     cli_check_timeout_ms: int
     environment: Mapping[str, str]
@@ -725,6 +735,7 @@ class FailoverSettings:
             election_eligible=conf.get_bool("hdfsd.ha.election.eligible"),
             new_active_timeout_ms=conf.get_duration_ms(f"{fc}.new-active.rpc-timeout.ms"),
             graceful_fence_timeout_ms=conf.get_duration_ms(f"{fc}.graceful-fence.rpc-timeout.ms"),
+            graceful_fence_connect_ms=graceful_fence_connect_ms(conf),
             graceful_fence_retries=conf.get_int(f"{fc}.graceful-fence.connection.retries"),
             cli_check_timeout_ms=conf.get_duration_ms(f"{fc}.cli-check.rpc-timeout.ms"),
             environment=MappingProxyType(dict(conf.set_values())),
@@ -847,6 +858,23 @@ def _journals(conf: Configuration) -> tuple[JournalAddress, ...]:
             if isinstance(journal, JournalAddress):
                 found.setdefault(journal.journal_id, journal)
     return tuple(found.values())
+
+
+def _group_lookups_max(conf: Configuration) -> int:
+    key = "hadoop.security.groups.cache.background.reload.threads"
+    count = conf.get_int(key)
+    if count < 1:
+        raise conf.bad_value(key, "at least 1")
+    return count
+
+
+def graceful_fence_connect_ms(conf: Configuration) -> int:
+    """What a connection to a NameNode that shall become standby may take. Raises ConfigError."""
+    key = "hdfsd.ha.graceful-fence.connect.timeout.ms"
+    limit_ms = conf.get_duration_ms(key)
+    if limit_ms <= 0:
+        raise conf.bad_value(key, "at least 1 ms")
+    return limit_ms
 
 
 def _election_yield_ms(conf: Configuration) -> int:

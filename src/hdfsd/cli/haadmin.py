@@ -29,7 +29,7 @@ from hdfsd.base.errors import (
 )
 from hdfsd.base.ids import Address
 from hdfsd.base.nameservices import NameNodeAddresses, namenode, namenode_ids
-from hdfsd.base.settings import fencing_methods
+from hdfsd.base.settings import fencing_methods, graceful_fence_connect_ms
 from hdfsd.failover.calls import HaService, Links, RequestSource, RpcLinks, ServiceStatus
 from hdfsd.failover.fence_methods import parse_methods
 from hdfsd.failover.fencing import Fencer, FencingPlan, Means
@@ -336,6 +336,7 @@ class HaAdmin:
             graceful_timeout_ms=self._conf.get_duration_ms(
                 "ha.failover-controller.graceful-fence.rpc-timeout.ms"
             ),
+            connect_ms=graceful_fence_connect_ms(old.conf),
             timeout_ms=old.conf.get_duration_ms("hdfsd.ha.fencing.timeout"),
             ssh_connect_timeout_ms=old.conf.get_duration_ms("dfs.ha.fencing.ssh.connect-timeout"),
             ssh_key_files=old.conf.get_list("dfs.ha.fencing.ssh.private-key-files"),

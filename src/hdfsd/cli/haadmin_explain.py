@@ -17,7 +17,7 @@ from typing import Any
 from hdfsd.base.config import Configuration
 from hdfsd.base.errors import HdfsdError, RemoteFault
 from hdfsd.base.nameservices import NameNodeAddresses
-from hdfsd.base.settings import HealthSettings, fencing_methods
+from hdfsd.base.settings import HealthSettings, fencing_methods, graceful_fence_connect_ms
 from hdfsd.failover.calls import Links
 from hdfsd.failover.forecast import UNKNOWN, NodeView, Timing, forecast
 from hdfsd.failover.namenode_page import STATUS_BEAN, TIMELINE_BEAN, bean
@@ -154,6 +154,7 @@ def timing_of(conf: Configuration) -> Timing:
         graceful_fence_ms=conf.get_duration_ms(
             "ha.failover-controller.graceful-fence.rpc-timeout.ms"
         ),
+        connect_ms=graceful_fence_connect_ms(conf),
         methods=fencing_methods(conf),
         heartbeat_ms=HealthSettings.from_configuration(conf).heartbeat_ms,
     )

@@ -50,7 +50,7 @@ def name_node(
         settings,
         world,
         user=user,
-        groups=UnixGroups(settings.group_overrides, settings.group_cache_ms // 1000),
+        groups=UnixGroups(settings.group_overrides, settings.group_lookups_max),
         snapshots=ForkingSnapshotWriter(),
         make_handler=make_handler,
         on_loaded=_keep_for_good,

@@ -36,6 +36,10 @@ class HaService(Protocol):
     """HAServiceProtocol of one NameNode, connecting at the first call. Every call raises
     RemoteFault, LinkError or PeerError."""
 
+    async def connect(self, *, deadline_ms: int) -> None:
+        """Connects without a call. Raises ConnectFailed."""
+        ...
+
     async def status(self, *, deadline_ms: int) -> ServiceStatus: ...
 
     async def monitor_health(self, *, deadline_ms: int) -> None:
@@ -116,6 +120,9 @@ _TRANSITIONS: dict[ServiceState, tuple[str, type[Message]]] = {
 class RpcHaService:
     def __init__(self, client: RpcClient) -> None:
         self._client = client
+
+    async def connect(self, *, deadline_ms: int) -> None:
+        await self._client.connect(deadline_ms=deadline_ms)
 
     async def status(self, *, deadline_ms: int) -> ServiceStatus:
         request = ha_service.GetServiceStatusRequestProto()

@@ -232,7 +232,9 @@ TRANSITIONS: Mapping[tuple[State, Happening], _Cell] = {
     (_S.STANDBY, _H.CONNECTED): (_S.STANDBY, ()),
     (_S.STANDBY, _H.SUSPENDED): _FORGET,
     (_S.STANDBY, _H.EXPIRED): _REJOIN,
-    (_S.STANDBY, _H.LOCK_CHANGED): _CONTEND,
+    # Not at once, as Hadoop does: an active whose lock was deleted by hand hears of it at the same
+    # time, and takes it back while we look. When its session is over that look costs a round trip.
+    (_S.STANDBY, _H.LOCK_CHANGED): _LOOK,
     #
     (_S.NEUTRAL, _H.JOIN): (_S.NEUTRAL, ()),
     (_S.NEUTRAL, _H.QUIT): _LEAVE,

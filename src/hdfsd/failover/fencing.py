@@ -3,6 +3,8 @@
 Order: the NameNode is asked to become standby; if it can't be reached or refuses, the methods of
 `dfs.ha.fencing.methods` are run one after the other until one succeeds. A dead process refuses the
 connection at once, so that fencing it costs milliseconds (Hadoop waits a second and asks again).
+A machine that is gone refuses nothing. Since the kernel of one that is there connects in a round
+trip, whatever its NameNode does, the connection has a limit of its own, far below the answer's.
 Source: Hadoop FailoverController.tryGracefulFence, NodeFencer.fence, SshFenceByTcpPort.
 """
 
@@ -14,10 +16,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hdfsd.base.errors import HdfsdError, NotBuilt
+from hdfsd.base.errors import ConnectFailed, HdfsdError, NotBuilt
 from hdfsd.base.nameservices import NameNodeAddresses
 from hdfsd.base.settings import FailoverSettings
-from hdfsd.failover.calls import Links, RequestSource
+from hdfsd.failover.calls import HaService, Links, RequestSource
 from hdfsd.failover.fence_methods import (
     METHODS_KEY,
     FenceMethod,
@@ -46,6 +48,9 @@ log = logging.getLogger(__name__)
 SAID_CHARS_MAX = 500
 """How much of a method's output goes into an error; the log has more of it."""
 LOGGED_CHARS_MAX = 8000
+CONNECT_LOOKS = 8
+"""How often is looked whether a connection is there until its limit is over: as many times this
+process must have had its turn, so that one that is short of processor time gives nobody up."""
 
 
 class FencingFailed(HdfsdError):
@@ -60,6 +65,9 @@ class FencingPlan:
     environment: Mapping[str, str]
     """Every configuration value, for scripts."""
     graceful_timeout_ms: int
+    """Of the answer of a NameNode that is asked to become standby."""
+    connect_ms: int
+    """Of the connection to it."""
     timeout_ms: int
     """Of one command."""
     ssh_connect_timeout_ms: int
@@ -72,6 +80,7 @@ class FencingPlan:
             methods=parse_methods(settings.fencing_methods),
             environment=settings.environment,
             graceful_timeout_ms=settings.graceful_fence_timeout_ms,
+            connect_ms=settings.graceful_fence_connect_ms,
             timeout_ms=settings.fencing_timeout_ms,
             ssh_connect_timeout_ms=settings.ssh_connect_timeout_ms,
             ssh_key_files=settings.ssh_key_files,
@@ -147,6 +156,7 @@ class Fencer:
     async def _ask(self, namenode: NameNodeAddresses) -> str | None:
         service = self._means.links.ha_service(namenode.for_servers)
         try:
+            await self._connect(service)
             await service.transition(
                 ServiceState.STANDBY, self._source, deadline_ms=self._plan.graceful_timeout_ms
             )
@@ -155,6 +165,22 @@ class Fencer:
         finally:
             await service.close()
         return None
+
+    async def _connect(self, service: HaService) -> None:
+        """Raises ConnectFailed."""
+        limit_ms = self._plan.connect_ms
+        connecting = asyncio.ensure_future(
+            service.connect(deadline_ms=max(limit_ms, self._plan.graceful_timeout_ms))
+        )
+        try:
+            for _ in range(CONNECT_LOOKS):
+                done, _ = await asyncio.wait({connecting}, timeout=limit_ms / 1000 / CONNECT_LOOKS)
+                if done:
+                    return connecting.result()
+            raise ConnectFailed(f"no connection in {limit_ms} ms: its machine is gone or cut off")
+        finally:
+            connecting.cancel()
+            await asyncio.gather(connecting, return_exceptions=True)
 
     async def force(self, *nodes: tuple[NameNodeAddresses, Subject | None]) -> str:
         """Runs the methods until one succeeds on all nodes, in their order; says which it was."""

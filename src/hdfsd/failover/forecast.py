@@ -45,6 +45,8 @@ class Timing:
     check_interval_ms: int
     check_timeout_ms: int
     graceful_fence_ms: int
+    connect_ms: int
+    """What is given to a connection to a NameNode that shall become standby."""
     methods: tuple[str, ...]
     heartbeat_ms: int = 0
     """How long without a heartbeat is a freeze, of NameNodes and controllers of ours; 0: there is
@@ -169,8 +171,11 @@ def _machine_gone(active: NodeView, others: Sequence[NodeView], timing: Timing) 
         )
         return Forecast(event, then, None)
     noticed = f"its session ends after {timing.session_timeout_ms} ms"
-    fencing = f"has tried to ask it for {timing.graceful_fence_ms} ms and {_by_force(timing)}"
-    within_ms = timing.session_timeout_ms + timing.graceful_fence_ms
+    connecting_ms = timing.connect_ms
+    if any(other.controller == UNKNOWN for other in others):
+        connecting_ms = max(connecting_ms, timing.graceful_fence_ms)
+    fencing = f"has tried to reach it for {connecting_ms} ms and {_by_force(timing)}"
+    within_ms = timing.session_timeout_ms + connecting_ms
     return _told(event, noticed, others, fencing, within_ms)
 
 

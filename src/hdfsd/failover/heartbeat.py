@@ -11,6 +11,9 @@ A pause is no freeze. What tells them apart:
 | waits for a disk or for swapped memory | may be late | may be late | in state D |
 | machine or controller stood still | late | | time that we did not see pass does not count |
 
+A loop waits for nothing but its own events: for files in state D, and user databases and names are
+asked in threads. So one that sleeps elsewhere is given no more time than a process that is silent.
+
 For a pause that is no freeze Hadoop's time-out of the health check alone decides, and so it does
 where nothing is known of the process (another pid namespace).
 """
@@ -27,9 +30,6 @@ LATE_MS = 4 * BEAT_MS
 """A loop that is late by less is no news."""
 CPU_MS = 10
 """Less processor time than that is none: it is the kernel's unit."""
-WEDGED_FACTOR = 5
-"""A loop may wait for something that ends: a user database that is slow to answer, say. Nobody else
-would be answered sooner by the next active, which asks the same; so it is given more time."""
 STOPPED, LIVE = frozenset("Tt"), frozenset("RD")
 
 
@@ -76,7 +76,7 @@ class Pulse:
         if last is None or last.loop_late_ms < LATE_MS:
             return None
         self._stuck_ms += seen_ms
-        if self._stuck_ms < WEDGED_FACTOR * self._limit_ms:
+        if self._stuck_ms < self._limit_ms:
             return None
         return (
             f"its event loop has not come round for {last.loop_late_ms} ms and uses no processor"

@@ -91,7 +91,7 @@ class Timeline:
         self._news: deque[tuple[int, str]] = deque(maxlen=NEWS_MAX)
         self._current: Failover | None = None
         self._contending: tuple[Moment, str] | None = None
-        """Since when the lock is tried, and why."""
+        """Since when the lock is wanted, and why; None while somebody has it."""
         self.wish = ""
         """Who asked for the failover that is about to come; "" when nobody did."""
 
@@ -131,9 +131,12 @@ class Timeline:
     def turned(self, turn: Turn, now: Moment) -> Failover | None:
         """The election took a step; the failover that ended with it, if one did."""
         self.note(f"election: {turn.reason}", now)
-        if turn.after is State.CONTENDING:
-            changed = turn.happening is Happening.LOCK_CHANGED
-            self._contending = (now, LOCK_FREED if changed else LOCK_FOUND_FREE)
+        if turn.happening is Happening.LOCK_CHANGED:
+            self._contending = (now, LOCK_FREED)
+        elif turn.after is State.CONTENDING and self._contending is None:
+            self._contending = (now, LOCK_FOUND_FREE)
+        elif turn.after is State.STANDBY:
+            self._contending = None
         if turn.after is State.READING:
             began, cause = self._contending or (now, LOCK_FOUND_OURS)
             self.begin(self.wish or cause, began)

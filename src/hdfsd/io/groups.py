@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
+import errno
 import grp
 import os
 import pwd
-import time
+import threading
 from collections.abc import Mapping
 
-USERS_MAX = 100_000
+GROUPS_MAX = 65_536
+"""Of one user: the kernel's own limit (NGROUPS_MAX)."""
+_LIBC = ctypes.CDLL(None)
 
 
 class UnixGroups:
-    """Implements ports.groups.Groups over the user database, with a cache.
+    """Implements ports.groups.Groups over the user database, which may be one of the network."""
 
-    `overrides` is hadoop.user.group.static.mapping.overrides, `user=group,group;user=`.
-    """
-
-    def __init__(self, overrides: str, cache_s: int) -> None:
+    def __init__(self, overrides: str, threads_max: int) -> None:
+        """`overrides`: hadoop.user.group.static.mapping.overrides, `user=group,group;user=`."""
         self._static = parse_overrides(overrides)
-        self._cache_s = cache_s
-        self._cache: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._free = asyncio.Semaphore(threads_max)
 
-    def of(self, user: str) -> tuple[str, ...]:
+    async def of(self, user: str) -> tuple[str, ...]:
         if user in self._static:
             return self._static[user]
-        now = time.monotonic()
-        known = self._cache.get(user)
-        if known is not None and known[0] > now:
-            return known[1]
-        if len(self._cache) >= USERS_MAX:
-            self._cache.clear()
-        groups = _ask(user)
-        self._cache[user] = (now + self._cache_s, groups)
-        return groups
-
-    def forget(self) -> None:
-        """Asks anew from now on (dfsadmin -refreshUserToGroupsMappings)."""
-        self._cache.clear()
+        async with self._free:
+            return await _in_thread(user)
 
 
 def parse_overrides(text: str) -> Mapping[str, tuple[str, ...]]:
@@ -50,15 +41,55 @@ def parse_overrides(text: str) -> Mapping[str, tuple[str, ...]]:
     return table
 
 
+def _in_thread(user: str) -> asyncio.Future[tuple[str, ...]]:
+    """A thread that the process does not wait for at its end: a database may never answer."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[tuple[str, ...]] = loop.create_future()
+
+    def settle(found: tuple[str, ...] | Exception) -> None:
+        if future.done():
+            return
+        if isinstance(found, Exception):
+            future.set_exception(found)
+        else:
+            future.set_result(found)
+
+    def run() -> None:
+        found: tuple[str, ...] | Exception
+        try:
+            found = _ask(user)
+        except Exception as error:  # noqa: BLE001 - raised where it was asked for
+            found = error
+        try:
+            loop.call_soon_threadsafe(settle, found)
+        except RuntimeError:
+            pass  # The loop is closed: nobody waits for it any more.
+
+    threading.Thread(target=run, name="groups", daemon=True).start()
+    return future
+
+
 def _ask(user: str) -> tuple[str, ...]:
     try:
         primary = pwd.getpwnam(user).pw_gid
-    except KeyError:
-        return ()
+    except (KeyError, ValueError):
+        return ()  # Nobody's name, or what can't be one (a zero byte in it).
     names = []
-    for gid in os.getgrouplist(user, primary):
+    for gid in _group_ids(user, primary):
         try:
             names.append(grp.getgrgid(gid).gr_name)
         except KeyError:
             names.append(str(gid))
     return tuple(names)
+
+
+def _group_ids(user: str, primary: int) -> list[int]:
+    """As os.getgrouplist, which holds the interpreter's lock while the database takes its time: the
+    whole process would stand still. ctypes lets the other threads go on."""
+    size = 64
+    while size <= GROUPS_MAX:
+        found, count = (ctypes.c_uint32 * size)(), ctypes.c_int(size)
+        if _LIBC.getgrouplist(os.fsencode(user), primary, found, ctypes.byref(count)) >= 0:
+            return found[: count.value]
+        size = max(2 * size, count.value)
+    raise OSError(errno.E2BIG, f"{user} is in more than {GROUPS_MAX} groups")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from kazoo import exceptions as zk
-from kazoo.client import KazooClient
+from kazoo.client import KazooClient, TransactionRequest
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.states import EventType, KazooState, WatchedEvent
 from kazoo.retry import KazooRetry
@@ -39,6 +39,9 @@ _STATES = {
 }
 _TRANSIENT = (zk.ConnectionLoss, zk.OperationTimeoutError)
 _LOST = (*_TRANSIENT, zk.SessionExpiredError, zk.ConnectionClosedError, zk.CancelledError)
+
+_FOR_ANOTHERS_SAKE = (zk.RolledBackError, zk.RuntimeInconsistency)
+"""What those parts of a transaction say that another part kept from being done."""
 
 
 class _TlsHandler(SequentialThreadingHandler):  # type: ignore[misc]
@@ -204,8 +207,14 @@ class ZooKeeperCoordination:
             raise self._somebody_else(error) from error
 
     async def delete_breadcrumb(self, version: int) -> None:
+        # The lock goes in the same transaction: whoever waits for it waits for one write less.
+        transaction = self._connected().transaction()
+        transaction.delete(self._breadcrumb_path, version)
+        transaction.delete(self._lock_path)
         try:
-            await self._ask("delete_async", self._breadcrumb_path, version=version)
+            await self._translated(
+                asyncio.ensure_future(_committed(transaction)), self._breadcrumb_path
+            )
         except (zk.BadVersionError, zk.NoNodeError) as error:
             raise self._somebody_else(error) from error
 
@@ -243,6 +252,13 @@ class ZooKeeperCoordination:
                 f"ZooKeeper refuses {path}: {type(error).__name__}: compare ha.zookeeper.acl and"
                 " ha.zookeeper.auth with what the znode was made with"
             ) from error
+
+
+async def _committed(transaction: TransactionRequest) -> None:
+    """Raises what kept it from being done."""
+    for outcome in await _to_future(transaction.commit_async()):
+        if isinstance(outcome, Exception) and not isinstance(outcome, _FOR_ANOTHERS_SAKE):
+            raise outcome
 
 
 def _stop(client: KazooClient) -> None:

@@ -149,7 +149,6 @@ class Committer:
         self.last_txid = self.durable_txid = last_txid
         self.log(StartLogSegmentOp())
         await self._start_segment(self.last_txid)
-        await self._flush_all()
 
     async def run(self) -> None:
         """Flushes until closed. Raises QuorumLost or EditsLost when it can't be durable."""
@@ -212,26 +211,31 @@ class Committer:
         first_txid = self.log(StartLogSegmentOp())
         await self._settle_all()
         await self._finalize_segment()
-        await self._start_segment(first_txid)
+        # Who asks from now on asks for the end of the new one.
         waiter, self._roll = self._roll, None
-        await self._flush_all()
+        await self._start_segment(first_txid)
         if waiter is not None:
             waiter.set_result(first_txid)
 
     async def _start_segment(self, first_txid: TxId) -> None:
+        """Returns when it is there everywhere, and its first transaction with it."""
         starts = [self._local.start_segment(first_txid)]
         if self._shared is not None:
             starts.append(self._shared.start_segment(first_txid))
         _raise_first(await asyncio.gather(*starts, return_exceptions=True))
         self.segment_first_txid = first_txid
+        # Side by side: a disk has to sync for each.
+        self._take_off()
         if self._on_segment is not None:
             await self._on_segment(first_txid)
+        await self._settle_all()
 
     async def _finalize_segment(self) -> None:
         first, last = self.segment_first_txid, self.durable_txid
-        await self._local.finalize_segment(first, last)
+        ends = [self._local.finalize_segment(first, last)]
         if self._shared is not None:
-            await self._shared.finalize_segment(first, last)
+            ends.append(self._shared.finalize_segment(first, last))
+        _raise_first(await asyncio.gather(*ends, return_exceptions=True))
         self.segment_first_txid = TxId(0)
 
     # --- flushes ---

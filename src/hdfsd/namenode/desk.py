@@ -17,12 +17,10 @@ from hdfsd.namespace import permission
 from hdfsd.namespace.mutate import Request
 from hdfsd.namespace.permission import Principal
 from hdfsd.ports.clock import Clock
-from hdfsd.ports.groups import Groups
 from hdfsd.rpc.connection import Caller
 from hdfsd.rpc.server import Call
 from hdfsd.wire.messages import Message, hdfs
 
-PRINCIPALS_MAX = 10_000
 R = TypeVar("R", bound=Message)
 
 
@@ -34,42 +32,22 @@ class Desk:
         *,
         state: NameNodeState,
         clock: Clock,
-        groups: Groups,
-        superuser: str,
-        supergroup: str,
-        permissions_enabled: bool,
+        principal_of: Callable[[str], Principal],
         hostname: str,
         ha: bool,
     ) -> None:
+        """`principal_of`: from memory, for users that were introduced (namenode.principals)."""
         self.state = state
         self.clock = clock
-        self._groups = groups
-        self._superuser = superuser
-        self._supergroup = supergroup
-        self._permissions_enabled = permissions_enabled
+        self._principal_of = principal_of
         self._hostname = hostname
         self._ha = ha
-        self._principals: dict[str, Principal] = {}
 
     # --- who ---
 
     def who(self, caller: Caller) -> Principal:
-        """The caller with its groups and rights, remembered until `forget_groups`."""
-        principal = self._principals.get(caller.user)
-        if principal is None:
-            if len(self._principals) >= PRINCIPALS_MAX:
-                self._principals.clear()
-            principal = self._principals[caller.user] = self._make_principal(caller.user)
-        return principal
-
-    def _make_principal(self, user: str) -> Principal:
-        groups = frozenset(self._groups.of(user))
-        mighty = user == self._superuser or self._supergroup in groups
-        return Principal(user, groups, mighty or not self._permissions_enabled)
-
-    def forget_groups(self) -> None:
-        """Asks for everybody's groups anew."""
-        self._principals.clear()
+        """The caller with its groups and rights."""
+        return self._principal_of(caller.user)
 
     def require_superuser(self, caller: Caller, operation: str) -> None:
         """Raises AccessControl; `operation` as Hadoop names it in the text."""

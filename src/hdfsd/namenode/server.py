@@ -20,6 +20,7 @@ from hdfsd.namenode.loader import load_image, replay_local
 from hdfsd.namenode.local_edits import LocalEdits
 from hdfsd.namenode.monitors import Monitors
 from hdfsd.namenode.peer_service import PeerService
+from hdfsd.namenode.principals import Lives, Principals, Rights
 from hdfsd.namenode.refresh_service import RefreshService
 from hdfsd.namenode.shared_journal import open_journal, tell_what_it_needs
 from hdfsd.namenode.state import NameNodeState
@@ -77,6 +78,7 @@ class NameNodeServer:
         """None until `startup` has loaded it."""
         self._servers: list[RpcServer] = []
         self._peers: list[RpcClient] = []
+        self._principals: Principals | None = None
         self._http: Listener | None = None
         self._lifecycle: Lifecycle | None = None
 
@@ -116,13 +118,16 @@ class NameNodeServer:
             snapshots=self._snapshots,
             monitors=monitors,
         )
+        self._principals = principals = Principals(
+            self._groups,
+            ports.clock,
+            Rights(self._user, settings.superuser_group, settings.permissions_enabled),
+            Lives(settings.group_cache_ms, settings.group_negative_cache_ms),
+        )
         desk = Desk(
             state=state,
             clock=ports.clock,
-            groups=self._groups,
-            superuser=self._user,
-            supergroup=settings.superuser_group,
-            permissions_enabled=settings.permissions_enabled,
+            principal_of=principals.of,
             hostname=settings.addresses.rpc.host,
             ha=settings.ha,
         )
@@ -141,6 +146,7 @@ class NameNodeServer:
                     limits=ServerLimits(frame_bytes_max=settings.rpc_frame_bytes_max),
                     state_id=(lambda: state.applied_txid) if settings.state_context else None,
                 )
+                server.introduce = principals.introduce
                 lifecycle.guard(server)
                 await server.start(ports.network, address)
                 self._servers.append(server)
@@ -190,6 +196,8 @@ class NameNodeServer:
             await server.stop()
         if self._lifecycle is not None:
             await self._lifecycle.stop()
+        if self._principals is not None:
+            await self._principals.close()
         for peer in self._peers:
             await peer.close()
         if self._http is not None:

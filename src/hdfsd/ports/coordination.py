@@ -66,7 +66,10 @@ class Coordination(Protocol):
         when another version is there: somebody else wrote it."""
         ...
 
-    async def delete_breadcrumb(self, version: int) -> None: ...
+    async def delete_breadcrumb(self, version: int) -> None:
+        """For a holder that leaves: the lock may go along with it, before the session does. Raises
+        OutcomeUnknown when another version is there."""
+        ...
 
     async def close(self) -> None:
         """Ends the session; the lock goes with it."""

@@ -6,6 +6,9 @@ from typing import Protocol
 
 
 class Groups(Protocol):
-    def of(self, user: str) -> tuple[str, ...]:
-        """Group names, the primary one first; none for a user nobody knows. Answers from memory."""
+    async def of(self, user: str) -> tuple[str, ...]:
+        """Asks the user database: group names, the primary one first; none for a user nobody knows.
+
+        It may take its time, while others go on. Raises OSError.
+        """
         ...

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hdfsd.base.errors import (
@@ -49,6 +49,9 @@ IDLE_HEARTBEAT_S = 1.0
 """After this long without a write, journals are told of a newer committed txid."""
 LAST_ANSWERS_MS = 500
 """How much longer a tailer waits when journals that are still silent could give it more."""
+SILENT_MS = 100
+"""How much longer it waits when the others could not tell, and there is another way to read: the
+machine of a journal may be gone, and nobody says so."""
 SOFTWARE_VERSION = "3.4.1"
 """What we tell journals that we are: the Hadoop whose protocols we speak."""
 
@@ -466,14 +469,21 @@ class QuorumJournal:
         asked: Mapping[NodeId, asyncio.Future[Any]],
         timeout_ms: int,
         needed: int | None = None,
+        until: Callable[[tally.Tally[Any]], bool] | None = None,
     ) -> tally.Tally[Any]:
-        """Answers until `needed` are there (None: everybody's) or can't be, or time is up."""
+        """Answers until `needed` are there (None: everybody's) or can't be, or `until` says that it
+        is enough, or time is up."""
         votes: tally.Tally[Any] = tally.Tally(list(asked), len(asked) if needed is None else needed)
         for future in asked.values():
             # First of all: who asks may be cancelled while it waits.
             future.add_done_callback(_retrieve)
-        await self._count(votes, asked, timeout_ms, stop_when_decided=needed is not None)
+        if until is None and needed is not None:
+            until = _is_decided
+        await self._count(votes, asked, timeout_ms, until=until)
         return votes
+
+    def _a_majority_spoke(self, votes: tally.Tally[Any]) -> bool:
+        return len(votes.answers) + len(votes.failures) >= self._majority
 
     async def _count(
         self,
@@ -481,12 +491,12 @@ class QuorumJournal:
         asked: Mapping[NodeId, asyncio.Future[Any]],
         timeout_ms: int,
         *,
-        stop_when_decided: bool,
+        until: Callable[[tally.Tally[Any]], bool] | None = None,
     ) -> None:
         patience = Patience(self._clock.now_ms(), timeout_ms)
         while True:
             _count_done(votes, asked)
-            if votes.complete or (stop_when_decided and votes.verdict is not tally.Verdict.PENDING):
+            if votes.complete or (until is not None and until(votes)):
                 return
             wait_ms = patience.look(self._clock.now_ms())
             if wait_ms == 0:
@@ -543,13 +553,15 @@ class QuorumJournal:
         )
         self._sign(request)
         asked = self._read_all("getJournaledEdits", request, timeout_ms)
-        votes = await self._gather(asked, timeout_ms, self._majority)
+        votes = await self._gather(asked, timeout_ms, self._majority, until=self._a_majority_spoke)
+        if votes.verdict is tally.Verdict.PENDING:
+            await self._count(votes, asked, SILENT_MS, until=_is_decided)
         if votes.verdict is not tally.Verdict.WON:
             log.debug("no tail in memory at %s: %s", since_txid, votes.reasons("no answer"))
             return None
         tail = reader.durable_tail(since_txid, _runs(since_txid, votes.answers), self._majority)
         if tail.more_possible and not votes.complete:
-            await self._count(votes, asked, LAST_ANSWERS_MS, stop_when_decided=False)
+            await self._count(votes, asked, LAST_ANSWERS_MS)
             tail = reader.durable_tail(since_txid, _runs(since_txid, votes.answers), self._majority)
         if not tail.agreed:
             log.warning("journals hold different transactions from %s on", since_txid)
@@ -565,7 +577,7 @@ class QuorumJournal:
 
     async def _from_segments(self, since_txid: TxId, max_txns: int) -> EditsChunk:
         """From segment files over HTTP."""
-        manifests = await self._manifests(since_txid, True)
+        manifests = await self._manifests(since_txid, True, first_only=True)
         sources = reader.chain(since_txid, manifests, self._majority)
         if not sources:
             newest = reader.newest_txid(manifests, self._majority)
@@ -647,9 +659,10 @@ class QuorumJournal:
             self._stream = None
 
     async def _manifests(
-        self, since_txid: TxId, in_progress_ok: bool
+        self, since_txid: TxId, in_progress_ok: bool, *, first_only: bool = False
     ) -> Mapping[NodeId, Sequence[reader.RemoteSegment]]:
-        """Of a majority at least; what is unfinished only many journals together can prove."""
+        """Of a majority at least; what is unfinished only many journals together can prove.
+        `first_only`: nothing matters but the segment that holds `since_txid`."""
         request = qjournal.GetEditLogManifestRequestProto(
             jid=self._jid, sinceTxId=since_txid, inProgressOk=in_progress_ok
         )
@@ -661,11 +674,22 @@ class QuorumJournal:
             silent = f"no answer in {timeout_ms} ms"
             raise QuorumLost(f"getEditLogManifest({since_txid})", votes.reasons(silent))
         if in_progress_ok:
-            await self._count(votes, asked, LAST_ANSWERS_MS, stop_when_decided=False)
-        return {
-            journal: [_remote_segment(entry) for entry in answer.manifest.logs]
-            for journal, answer in votes.answers.items()
-        }
+            # What is finalized is proven by one copy; the others may be read when that is broken.
+            sources = reader.chain(since_txid, _segments(votes), self._majority)
+            proven = first_only and bool(sources) and sources[0].segment.finalized
+            await self._count(votes, asked, SILENT_MS if proven else LAST_ANSWERS_MS)
+        return _segments(votes)
+
+
+def _is_decided(votes: tally.Tally[Any]) -> bool:
+    return votes.verdict is not tally.Verdict.PENDING
+
+
+def _segments(votes: tally.Tally[Any]) -> dict[NodeId, Sequence[reader.RemoteSegment]]:
+    return {
+        journal: [_remote_segment(entry) for entry in answer.manifest.logs]
+        for journal, answer in votes.answers.items()
+    }
 
 
 def _prepare_answer(

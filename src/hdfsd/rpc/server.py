@@ -158,6 +158,9 @@ class RpcServer:
         self.hold: Callable[[Call, Message | Exception], bool] | None = None
         """Asked before each answer leaves; true: it took the answer over and gives it through the
         call later (P6: what is not durable yet is not shown)."""
+        self.introduce: Callable[[Caller], Awaitable[None] | None] | None = None
+        """Asked before handlers see calls that came together: what these have to wait for until it
+        is known who their caller is, or None. Other connections go on."""
         self.admit: Callable[[Call], Awaitable[None] | None] | None = None
         """Asked before each coordinated call: what it has to wait for, or None (observers)."""
         self.limits = limits or ServerLimits()
@@ -329,6 +332,7 @@ class _ServerProtocol(asyncio.Protocol):
         "_peer_slow",
         "_reading",
         "_server",
+        "_stranger",
         "_transport",
         "_unanswered",
         "_works",
@@ -346,7 +350,10 @@ class _ServerProtocol(asyncio.Protocol):
         self._works: dict[Callable[[], None], None] = {}
         """What is to be done when all calls of a read are with their handlers."""
         self._backlog: list[ServerEvent] = []
-        """What was received but not begun, while the peer does not read its answers."""
+        """What was received but not begun, while the peer does not read its answers, or while it
+        is not known yet who it is."""
+        self._stranger: asyncio.Future[None] | None = None
+        """What is waited for until that is known."""
         self._unanswered = 0
         self._peer_slow = False
         self._reading = True
@@ -365,6 +372,8 @@ class _ServerProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        if self._stranger is not None:
+            self._stranger.cancel()
         self._backlog.clear()
         self._out.clear()
         self._server.left(self)
@@ -383,16 +392,44 @@ class _ServerProtocol(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._peer_slow = False
-        events, self._backlog = self._backlog, []
-        self._process(events)
-        self._update_reading()
+        self._go_on(known=False)
 
     # -- requests
 
-    def _process(self, events: list[ServerEvent]) -> None:
+    def _go_on(self, *, known: bool) -> None:
+        """With what waits, unless there is something else to wait for."""
+        if self._peer_slow or self._stranger is not None:
+            return
+        events, self._backlog = self._backlog, []
+        self._process(events, known=known)
+        self._update_reading()
+
+    def _is_stranger(self, events: list[ServerEvent], index: int) -> bool:
+        """Whether requests have to wait until it is known who sent them; then they do."""
+        server, caller = self._server, self._core.caller
+        assert caller is not None
+        waiting = None if server.introduce is None else server.introduce(caller)
+        if waiting is None:
+            return False
+        self._backlog = events[index:]
+        self._stranger = asyncio.ensure_future(waiting)
+        self._stranger.add_done_callback(self._is_known)
+        self._update_reading()
+        return True
+
+    def _is_known(self, waited: asyncio.Future[None]) -> None:
+        self._stranger = None
+        if not waited.cancelled():
+            waited.result()
+            self._go_on(known=True)
+
+    def _process(self, events: list[ServerEvent], *, known: bool = False) -> None:
         self._dispatching = True
         for index, event in enumerate(events):
             if isinstance(event, Request):
+                if not known and self._is_stranger(events, index):
+                    break
+                known = True
                 self._dispatch(event)
             elif isinstance(event, Output):
                 self._send(event.data)
@@ -562,7 +599,11 @@ class _ServerProtocol(asyncio.Protocol):
 
     def _update_reading(self) -> None:
         """Reads on only while the peer takes its answers and not too many are owed."""
-        wanted = not self._peer_slow and self._unanswered < self._server.limits.unanswered_max
+        wanted = (
+            not self._peer_slow
+            and self._stranger is None
+            and self._unanswered < self._server.limits.unanswered_max
+        )
         if self._transport is None or wanted == self._reading or self._transport.is_closing():
             return
         self._reading = wanted
@@ -574,7 +615,8 @@ class _ServerProtocol(asyncio.Protocol):
     # -- the end
 
     def idle_since(self, oldest_ms: int) -> bool:
-        return self._unanswered == 0 and self._last_contact_ms < oldest_ms
+        waits = self._unanswered > 0 or self._stranger is not None
+        return not waits and self._last_contact_ms < oldest_ms
 
     def _hang_up(self, reason: str) -> None:
         self._flush()

@@ -337,7 +337,7 @@ class Cluster:
 class NoGroups:
     """ports.groups: the superuser needs none."""
 
-    def of(self, user: str) -> tuple[str, ...]:
+    async def of(self, user: str) -> tuple[str, ...]:
         return ()
 
 

@@ -225,10 +225,17 @@ REFUSED: list[tuple[Any, dict[str, str], type[Exception], str]] = [
     ("nn", {"dfs.encrypt.data.transfer": "true"}, NotBuilt, "encryption of block data"),
     ("nn", {"dfs.namenode.name.dir": ","}, ConfigError, "at least one directory"),
     ("nn", {"dfs.namenode.name.dir": "s3://b/d"}, NotBuilt, "scheme 's3' are not built"),
+    (
+        "nn",
+        {"hadoop.security.groups.cache.background.reload.threads": "0"},
+        ConfigError,
+        "at least 1",
+    ),
     ("nn", {"dfs.blocksize": "huge"}, ConfigError, "dfs.blocksize='huge'"),
     ("nn", {"fs.permissions.umask-mode": "u=rwx"}, ConfigError, "an octal umask"),
     ("dn", {"dfs.datanode.data.dir": "[TAPE]/d"}, ConfigError, "a storage type of DISK"),
     ("dn", {"dfs.datanode.data.dir.perm": "rwx"}, ConfigError, "an octal mode"),
+    ("zk", {"hdfsd.ha.graceful-fence.connect.timeout.ms": "0"}, ConfigError, "at least 1 ms"),
     ("zk", {"ha.zookeeper.quorum": "z", "ha.zookeeper.parent-znode": "x"}, ConfigError, "absolute"),
 ]
 

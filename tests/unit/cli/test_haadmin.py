@@ -37,6 +37,9 @@ class NameNode:
     error: Exception | None = None
     orders: list[tuple[str, RequestSource]] = field(default_factory=list)
 
+    async def connect(self, *, deadline_ms: int) -> None:
+        self._fail()
+
     async def status(self, *, deadline_ms: int) -> ServiceStatus:
         self._fail()
         return ServiceStatus(self.state, True, "")

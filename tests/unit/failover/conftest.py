@@ -164,6 +164,10 @@ class NameNode:
     state: ServiceState = ServiceState.STANDBY
     alive: bool = True
     frozen: bool = False
+    gone: bool = False
+    """Its whole machine is: nobody refuses a connection."""
+    connects_in_turns: int = 0
+    """How many turns a connection takes of a process that waits a second for each."""
     ready: bool = True
     sick: str | None = None
     """What its health check says when it is not healthy."""
@@ -193,9 +197,20 @@ class HaService:
         self.ended = asyncio.Event()
         namenode.services.append(self)
 
-    async def _arrive(self, deadline_ms: int) -> None:
+    async def connect(self, *, deadline_ms: int) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(self.namenode.connects_in_turns):
+            assert isinstance(loop, VirtualLoop)
+            loop.now_s += 1
+            await asyncio.sleep(0)
+        if self.namenode.gone:
+            await asyncio.sleep(deadline_ms / 1000)
+            raise ConnectFailed(f"no connection in {deadline_ms} ms")
         if not self.namenode.alive:
             raise ConnectFailed("connection refused")
+
+    async def _arrive(self, deadline_ms: int) -> None:
+        await self.connect(deadline_ms=deadline_ms)
         self.ended.clear()
         await asyncio.sleep(0.001)
         if self.namenode.frozen:

@@ -142,7 +142,7 @@ def test_a_watch_outlives_the_state_that_set_it() -> None:
     elector.step(Event(Happening.LOCK_OTHERS, watched))
     assert elector.state is State.STANDBY
     elector.step(Event(Happening.LOCK_CHANGED, watched))
-    assert elector.state is State.CONTENDING
+    assert elector.state is State.LOOKING
 
 
 def test_a_standby_is_told_once_until_it_may_be_something_else() -> None:
@@ -150,6 +150,7 @@ def test_a_standby_is_told_once_until_it_may_be_something_else() -> None:
     told = elector.step(Event(Happening.LOCK_OTHERS, elector._ticket))
     assert [e.action for e in told.effects] == [Action.DEMOTE]
     elector.step(Event(Happening.LOCK_CHANGED, elector._ticket))
+    elector.step(Event(Happening.LOCK_FREE, elector._ticket))
     elector.step(Event(Happening.LOCK_TAKEN, elector._ticket))
     again = elector.step(Event(Happening.LOCK_OTHERS, elector._ticket))
     assert again.effects == ()

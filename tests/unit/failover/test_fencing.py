@@ -22,6 +22,7 @@ def fencer(
         methods=parse_methods(lines),
         environment={"a.b": "c"},
         graceful_timeout_ms=5000,
+        connect_ms=200,
         timeout_ms=60_000,
         ssh_connect_timeout_ms=30_000,
         ssh_key_files=("/keys/a", "/keys/b"),
@@ -72,6 +73,34 @@ def test_methods_are_tried_in_their_order(world: World, harm: str) -> None:
         assert attempts[2].said == "exit code 3: three"
         # Virtual milliseconds, cut to whole ones.
         assert [abs(a.millis - ms) <= 1 for a, ms in zip(attempts[1:], (4, 2, 2))] == [True] * 3
+
+    world.run(story())
+
+
+@pytest.mark.parametrize(("harm", "waited_ms"), [("gone", 200), ("frozen", 5000)])
+def test_a_machine_that_is_gone_is_not_waited_for_like_an_answer(
+    world: World, harm: str, waited_ms: int
+) -> None:
+    async def story() -> None:
+        setattr(world.namenodes["nn1"], harm, True)
+        attempts: list[FenceAttempt] = []
+        how = await fencer(world, "shell(fence)", attempts=attempts).fence(
+            world.settings("nn1").namenode
+        )
+        assert how == "NameNode at host1:8020 fenced by shell(fence)"
+        assert abs(attempts[0].millis - waited_ms) <= 2
+        assert f"in {waited_ms} ms" in attempts[0].said
+        assert world.namenodes["nn1"].services == [], "the connection is given up"
+
+    world.run(story())
+
+
+def test_one_that_is_short_of_processor_time_gives_nobody_up(world: World) -> None:
+    async def story() -> None:
+        namenode = world.namenodes["nn1"]
+        namenode.state, namenode.connects_in_turns = ServiceState.ACTIVE, 5
+        how = await fencer(world, "shell(fence)").fence(world.settings("nn1").namenode)
+        assert how == "NameNode at host1:8020 became standby when it was asked"
 
     world.run(story())
 

@@ -15,6 +15,7 @@ def timing(**changes: object) -> Timing:
         "check_interval_ms": 1000,
         "check_timeout_ms": 45_000,
         "graceful_fence_ms": 5000,
+        "connect_ms": 200,
         "methods": ("sshfence", "shell(/bin/true)"),
     }
     return Timing(**{**values, **changes})  # type: ignore[arg-type]
@@ -44,8 +45,8 @@ def test_two_namenodes() -> None:
         ),
         "the machine of nn1 is gone": (
             "its session ends after 10000 ms;"
-            f" nn2 becomes active, after it has tried to ask it for 5000 ms and {force}",
-            15_000,
+            f" nn2 becomes active, after it has tried to reach it for 200 ms and {force}",
+            10_200,
         ),
         "the controller of nn1 dies": (
             "its lock is freed after 10000 ms; nn2 becomes active,"
@@ -74,6 +75,9 @@ def test_a_freeze_is_found_by_a_heartbeat_where_there_is_one() -> None:
 def test_three_namenodes() -> None:
     found = told(NN2, NN1, NN3)
     assert "one of nn2 and nn3 becomes active" in found["nn1 freezes"][0]
+    then, within_ms = found["the machine of nn1 is gone"]
+    assert "has tried to reach it for 5000 ms" in then, "nn3 may be the one, and is Hadoop's"
+    assert within_ms == 15_000
     assert found["nn2 fails"] == ("nn1 serves on; nn3 could still take over", None)
 
 

@@ -18,7 +18,7 @@ USER = RequestSource.USER
 
 async def failover(world: World, **options: bool) -> None:
     settings = world.settings("nn1")
-    plan = FencingPlan(parse_methods(["shell(fence)"]), {}, 5000, 60_000, 30_000, ())
+    plan = FencingPlan(parse_methods(["shell(fence)"]), {}, 5000, 200, 60_000, 30_000, ())
     fencer = Fencer(plan, Means(world, world.shell, world.clock), USER)
     manual = ManualFailover(world, fencer, USER, new_active_timeout_ms=60_000)
     await manual.failover(

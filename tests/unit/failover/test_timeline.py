@@ -27,7 +27,10 @@ def turn(before: State, happening: Happening, after: State, detail: str = "") ->
 
 def won(line: Timeline, happening: Happening = _H.LOCK_CHANGED) -> None:
     """From the change of the lock at 100 to the reading of the breadcrumb at 103."""
-    line.turned(turn(_S.STANDBY, happening, _S.CONTENDING), at(100))
+    if happening is _H.LOCK_CHANGED:
+        line.turned(turn(_S.STANDBY, happening, _S.LOOKING), at(100))
+        happening = _H.LOCK_FREE
+    line.turned(turn(_S.LOOKING, happening, _S.CONTENDING), at(101))
     line.turned(turn(_S.CONTENDING, _H.LOCK_WON, _S.READING), at(103))
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from small_namenode import CLIENT, POOL, Desktop, call, new_desk
+from small_namenode import CLIENT, POOL, Desktop, call
 
 from hdfsd.base.errors import AccessControl, IOFault, RetriableError, SafeModeFault, StandbyError
 from hdfsd.base.ids import Block, BlockId, GenStamp, InodeId
 from hdfsd.editlog.ops import SetGenstampV2Op
-from hdfsd.namenode.desk import PRINCIPALS_MAX, block_of
+from hdfsd.namenode.desk import block_of
 from hdfsd.rpc.connection import Caller
 from hdfsd.wire.messages import client_namenode, hdfs
 
@@ -36,30 +36,6 @@ def test_superusers_are_the_owner_and_the_members_of_the_group(user: str, mighty
 def test_everybody_may_everything_when_permissions_are_off() -> None:
     desk = Desktop(dfs__permissions__enabled="false").desk
     assert desk.who(Caller("alice", None, "10.0.0.1")).is_superuser
-
-
-def test_groups_are_asked_once_until_they_are_forgotten() -> None:
-    desktop = Desktop()
-    asked: list[str] = []
-
-    class Asked:
-        def of(self, user: str) -> tuple[str, ...]:
-            asked.append(user)
-            return ("staff",)
-
-    desk = new_desk(desktop.settings, desktop.state, desktop.clock)
-    desk._groups = Asked()
-    alice = Caller("alice", None, "10.0.0.1")
-    assert desk.who(alice).groups == {"staff"}
-    desk.who(alice)
-    assert asked == ["alice"]
-    desk.forget_groups()
-    desk.who(alice)
-    assert asked == ["alice", "alice"]
-    for number in range(PRINCIPALS_MAX):
-        desk.who(Caller(f"user{number}", None, "10.0.0.1"))
-    desk.who(alice)
-    assert asked.count("alice") == 3, "names that nobody needs again are not kept for ever"
 
 
 def test_a_request_carries_the_key_of_the_retry_cache() -> None:

@@ -352,6 +352,31 @@ def test_one_silent_journal_holds_nobody_up(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_a_reader_waits_for_no_silent_journal_when_another_can_not_tell(tmp_path: Path) -> None:
+    """The machine of the active is gone, and a journal with it; another one was given the newest
+    transaction by the recovery, and does not have it in memory."""
+
+    async def never(*_: object) -> object:
+        return await asyncio.Event().wait()
+
+    async def story(rig: Rig) -> None:
+        journal = await rig.writer()
+        await write(journal, 1, 4)
+        await settled(journal)
+        lagging = rig.nodes[2].node.journal("ns1")
+        submit, lagging.submit = lagging.submit, lambda *_: None  # type: ignore[method-assign]
+        await write(journal, 5, 5)
+        lagging.submit = submit  # type: ignore[method-assign]
+        new = rig.journal(replace(SETTINGS, select_streams_ms=3_600_000))
+        rig.nodes[1].node.journal("ns1").submit = lambda *_: None  # type: ignore[method-assign]
+        list(new._channels.values())[1].read = never  # type: ignore[method-assign]
+        assert await new.recover() == 5
+        async with asyncio.timeout(60):
+            assert (await new.edits(TxId(5))).data == frame(5)
+
+    play(tmp_path, story)
+
+
 def test_a_writer_out_of_turn(tmp_path: Path) -> None:
     async def story(rig: Rig) -> None:
         journal = rig.journal()

@@ -18,7 +18,7 @@ from hdfsd.base.errors import (
     StandbyError,
 )
 from hdfsd.base.ids import Address
-from hdfsd.rpc.connection import ClientConnection, Hangup, Response
+from hdfsd.rpc.connection import Caller, ClientConnection, Hangup, Response
 from hdfsd.rpc.server import (
     DEFERRED,
     Call,
@@ -152,13 +152,13 @@ class Namespace:
 class Conversation:
     """One connection to a server under test."""
 
-    def __init__(self, server: RpcServer, network: OneAddress) -> None:
+    def __init__(self, server: RpcServer, network: OneAddress, user: str) -> None:
         assert network.factory is not None
         self.client = ClientConnection(CLIENT_ID)
         self.transport = RecordingTransport()
         self.protocol = self.transport.protocol = network.factory()
         self.protocol.connection_made(self.transport)
-        self.say(self.client.opening(CLIENT_PROTOCOL, "alice", None))
+        self.say(self.client.opening(CLIENT_PROTOCOL, user, None))
 
     def say(self, data: bytes) -> None:
         self.protocol.data_received(data)
@@ -185,8 +185,8 @@ class World:
         self.network = OneAddress()
         self.server = RpcServer({CLIENT_PROTOCOL: self.namespace}, clock=self.clock, **options)
 
-    def connect(self) -> Conversation:
-        return Conversation(self.server, self.network)
+    def connect(self, user: str = "alice") -> Conversation:
+        return Conversation(self.server, self.network, user)
 
 
 def run(story: Callable[[World], Awaitable[None]], **options: Any) -> None:
@@ -287,6 +287,95 @@ def test_without_a_state_context_there_is_no_state_id() -> None:
         talk = world.connect()
         talk.call("getFileInfo", FileInfo(src="/a"), 1, state_id=5)
         assert talk.answers()[0].state_id is None
+
+    run(story)
+
+
+# -- who is it
+
+
+class Introductions:
+    """Who is known; strangers wait for `answered`."""
+
+    def __init__(self, server: RpcServer) -> None:
+        self.known = False
+        self.asked = 0
+        self.answered = asyncio.Event()
+        server.introduce = self.introduce
+
+    def introduce(self, caller: Caller) -> Awaitable[None] | None:
+        self.asked += 1
+        return None if self.known or caller.user != "alice" else self._wait()
+
+    async def _wait(self) -> None:
+        await self.answered.wait()
+
+
+def test_calls_of_a_stranger_wait_in_their_order_and_those_of_others_do_not() -> None:
+    async def story(world: World) -> None:
+        introductions = Introductions(world.server)
+        talk, other = world.connect(), world.connect(user="bob")
+        talk.call("getFileInfo", FileInfo(src="/a"), 1)
+        talk.say(b"".join(talk.request("getFileInfo", FileInfo(src="/b"), n) for n in (2, 3)))
+        await turns()
+        assert talk.transport.log == ["pause"], "no more is read than was sent already"
+        assert talk.answers() == []
+        other.call("getFileInfo", FileInfo(src="/a"), 1)
+        assert [answer.call_id for answer in other.answers()] == [1]
+        introductions.answered.set()
+        await turns()
+        assert [answer.call_id for answer in talk.answers()] == [1, 2, 3]
+        assert talk.transport.log == ["pause", "resume"]
+        introductions.known = True
+        asked = introductions.asked
+        talk.say(b"".join(talk.request("getFileInfo", FileInfo(src="/a"), n) for n in range(4, 9)))
+        assert [answer.call_id for answer in talk.answers()] == [4, 5, 6, 7, 8]
+        assert introductions.asked == asked + 1, "once for what came together"
+
+    run(story)
+
+
+def test_a_stranger_that_nobody_could_tell_is_heard_all_the_same() -> None:
+    """Then the handler says what is wrong: it is not asked again for the same calls."""
+
+    async def story(world: World) -> None:
+        introductions = Introductions(world.server)
+        introductions.answered.set()
+        talk = world.connect()
+        talk.call("getFileInfo", FileInfo(src="/missing"), 1)
+        await turns()
+        assert fault(talk.answers()[0])[1] == "/missing is not there"
+        assert introductions.asked == 1
+
+    run(story)
+
+
+def test_a_stranger_that_does_not_read_either() -> None:
+    async def story(world: World) -> None:
+        introductions = Introductions(world.server)
+        talk = world.connect()
+        talk.call("getFileInfo", FileInfo(src="/a"), 1)
+        talk.protocol.pause_writing()
+        introductions.answered.set()
+        await turns()
+        assert talk.answers() == [], "it is known now, and its answers would find no room"
+        introductions.known = True
+        talk.protocol.resume_writing()
+        assert [answer.call_id for answer in talk.answers()] == [1]
+        assert talk.transport.log == ["pause", "resume"]
+
+    run(story)
+
+
+def test_a_stranger_that_goes_is_forgotten() -> None:
+    async def story(world: World) -> None:
+        introductions = Introductions(world.server)
+        talk = world.connect()
+        talk.call("getFileInfo", FileInfo(src="/a"), 1)
+        talk.transport.abort()
+        introductions.answered.set()
+        await turns()
+        assert world.namespace.calls == []
 
     run(story)
 

@@ -31,6 +31,7 @@ from hdfsd.namenode.lifecycle import Lifecycle
 from hdfsd.namenode.loader import load_image
 from hdfsd.namenode.local_edits import LocalEdits
 from hdfsd.namenode.monitors import Monitors
+from hdfsd.namenode.principals import Rights
 from hdfsd.namenode.state import NameNodeState
 from hdfsd.namenode.storage import NameStorage
 from hdfsd.namenode.views import block_settings, new_namespace
@@ -79,7 +80,10 @@ def settings(*, ha: bool = False, **keys: str) -> NameNodeSettings:
 class Groups:
     """`hdfs` is the superuser; `root` is one by its group."""
 
-    def of(self, user: str) -> tuple[str, ...]:
+    async def of(self, user: str) -> tuple[str, ...]:
+        return self.at_once(user)
+
+    def at_once(self, user: str) -> tuple[str, ...]:
         return ("supergroup",) if user == "root" else (f"{user}-group",)
 
 
@@ -291,13 +295,11 @@ class Desktop:
 
 
 def new_desk(chosen: NameNodeSettings, state: NameNodeState, clock: Any) -> Desk:
+    rights = Rights("hdfs", chosen.superuser_group, chosen.permissions_enabled)
     return Desk(
         state=state,
         clock=clock,
-        groups=Groups(),
-        superuser="hdfs",
-        supergroup=chosen.superuser_group,
-        permissions_enabled=chosen.permissions_enabled,
+        principal_of=lambda user: rights.principal(user, Groups().at_once(user)),
         hostname=chosen.addresses.rpc.host,
         ha=chosen.ha,
     )
