@@ -48,6 +48,7 @@ class DatanodeDesk:
     ) -> datanode.CommitBlockSynchronizationResponseProto:
         """The primary DataNode says what the replicas agreed on (FSNamesystem, same name)."""
         desk, blocks = self._desk, self._desk.state.blocks
+        namespace = desk.state.namespace
         answer = datanode.CommitBlockSynchronizationResponseProto()
         desk.refuse_in_safe_mode("Cannot commitBlockSynchronization while in safe mode")
         reported = block_of(request.block)
@@ -57,13 +58,14 @@ class DatanodeDesk:
                 return answer
             raise IOFault(f"Block (={reported}) not found")
         inode_id = blocks.inode_of(reported.block_id)
-        if inode_id is None or desk.state.namespace.writer_of(inode_id) is None:
-            # A second primary of the same recovery comes too late: the file is closed.
+        if inode_id is None or not namespace.has(inode_id) or not namespace.writer_of(inode_id):
+            # A second primary of the same recovery comes too late: the file is closed, or deleted,
+            # and only snapshots have the block.
             return answer
-        last = desk.state.namespace.blocks_of(inode_id)[-1]
-        if blocks.copy_being_made(reported.block_id, last.block_id):
+        found = namespace.blocks_of(inode_id)
+        if found and blocks.copy_being_made(reported.block_id, found[-1].block_id):
             # The DataNode names the block that it copied from.
-            stored = last
+            stored = found[-1]
         recovery_id = blocks.recovery_id(stored.block_id)
         if recovery_id != request.newGenStamp:
             raise IOFault(
@@ -72,7 +74,7 @@ class DatanodeDesk:
             )
         agreed = Block(stored.block_id, request.newLength, GenStamp(request.newGenStamp))
         ops = mutate.commit_block_synchronization(
-            desk.state.namespace,
+            namespace,
             desk.clock.wall_ms(),
             inode_id,
             stored,

@@ -13,6 +13,7 @@ from hdfsd.blocks.blockmap import BlockState
 from hdfsd.editlog.ops import CloseOp, UpdateBlocksOp
 from hdfsd.namenode.datanode_desk import DatanodeDesk
 from hdfsd.namenode.gate import HAState
+from hdfsd.namespace import query
 from hdfsd.wire.messages import acl, client_namenode, datanode, hdfs, hdfs_server
 from hdfsd.wire.services import DATANODE_PROTOCOL
 
@@ -92,6 +93,59 @@ def test_a_second_primary_comes_too_late_and_changes_nothing() -> None:
     before = desktop.dump()
     assert tell(desktop, request).IsInitialized()
     assert desktop.dump() == before
+
+
+def snapshot_of(desktop: Desktop) -> None:
+    desktop.ask("allow_snapshot", c.AllowSnapshotRequestProto(snapshotRoot="/"))
+    request = c.CreateSnapshotRequestProto(snapshotRoot="/", snapshotName="s")
+    desktop.ask("create_snapshot", request, call_id=50)
+
+
+def test_a_recovery_comes_too_late_for_a_file_that_only_a_snapshot_shows() -> None:
+    desktop, block = recovering()
+    snapshot_of(desktop)
+    desktop.ask("delete", c.DeleteRequestProto(src="/f", recursive=False), call_id=51)
+    before = desktop.dump()
+    assert tell(desktop, agreed(desktop, block)).IsInitialized()
+    assert desktop.dump() == before
+
+
+def test_a_truncation_inside_of_a_block_that_a_snapshot_holds() -> None:
+    """The DataNodes copy the first bytes; the snapshot's block stays, here and on a standby."""
+    desktop, block = recovering()
+    tell(desktop, agreed(desktop, block))
+    held = desktop.state.blocks.stored(block.block_id)
+    snapshot_of(desktop)
+    request = c.TruncateRequestProto(src="/f", newLength=25, clientName="c9")
+    assert not desktop.ask("truncate", request, call_id=52).result
+    recovery = taken_recovery(desktop)
+    assert recovery.block.b.blockId == block.block_id
+    assert recovery.truncateBlock.numBytes == 25
+    assert recovery.truncateBlock.blockId != block.block_id
+    standby = Desktop(active=False)
+    desktop.replay_into(standby)
+    assert held is not None
+    tell(desktop, agreed(desktop, held, newLength=25, newGenStamp=recovery.newGenStamp))
+    copy = Block(BlockId(recovery.truncateBlock.blockId), 25, GenStamp(recovery.newGenStamp))
+    for namenode in (desktop, standby):
+        namespace = namenode.state.namespace
+        now = query.located_file(namespace, None, "/f", 0)
+        assert [found.block_id for found in now.blocks] == [copy.block_id]
+        assert query.located_file(namespace, None, "/.snapshot/s/f", 0).blocks == (held,)
+        assert namenode.state.blocks.stored(block.block_id) == held
+    assert desktop.state.blocks.stored(copy.block_id) == copy
+    assert holders(desktop, copy) == ["d1", "d2"]
+    assert desktop.state.blocks.state(copy.block_id) == BlockState.COMPLETE
+
+
+def taken_recovery(desktop: Desktop) -> hdfs_server.RecoveringBlockProto:
+    """What one of the DataNodes is told in its next heartbeat."""
+    for name in desktop.nodes:
+        for command in desktop.heartbeat(name):
+            if command.HasField("recoveryCmd"):
+                (recovery,) = command.recoveryCmd.blocks
+                return recovery
+    raise AssertionError("nobody is told")
 
 
 def test_a_file_that_stays_open_is_written_on_where_the_replicas_agreed() -> None:
