@@ -173,6 +173,7 @@ class LimitSettings:
     xattrs_per_inode_max: int
     xattr_size_max: int
     listing_max: int
+    summary_step: int
     snapshots_per_directory_max: int
     snapshots_max: int
     snapshot_diff_page_max: int
@@ -189,6 +190,7 @@ class LimitSettings:
             xattrs_per_inode_max=conf.get_int(f"{limits}.max-xattrs-per-inode"),
             xattr_size_max=conf.get_size(f"{limits}.max-xattr-size"),
             listing_max=conf.get_int("dfs.ls.limit"),
+            summary_step=conf.get_int("dfs.content-summary.limit"),
             snapshots_per_directory_max=conf.get_int("dfs.namenode.snapshot.max.limit"),
             snapshots_max=conf.get_int("dfs.namenode.snapshot.filesystem.limit"),
             snapshot_diff_page_max=conf.get_int("dfs.namenode.snapshotdiff.listing.limit"),

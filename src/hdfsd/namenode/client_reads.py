@@ -10,6 +10,7 @@ from hdfsd.base.settings import ServerDefaults
 from hdfsd.image.packing import PROTO_OF_STORAGE_TYPE
 from hdfsd.namenode.desk import Desk
 from hdfsd.namenode.gate import HAState
+from hdfsd.namenode.turns import at_leisure
 from hdfsd.namespace import mutate, query
 from hdfsd.namespace.storage_policy import HOT_ID, POLICIES, POLICY_BY_ID, StoragePolicy
 from hdfsd.rpc.coverage import partial
@@ -105,18 +106,20 @@ class ClientReads:
                 budget -= len(status.locations.blocks) * status.block_replication
         return listing.statuses
 
-    def get_content_summary(
+    async def get_content_summary(
         self, request: client_namenode.GetContentSummaryRequestProto, call: Call
     ) -> client_namenode.GetContentSummaryResponseProto:
         desk = self._desk
-        summary = query.content_summary(desk.state.namespace, desk.who(call.caller), request.path)
+        work = query.content_summary(desk.state.namespace, desk.who(call.caller), request.path)
+        summary = await at_leisure(work, desk.state)
         return client_namenode.GetContentSummaryResponseProto(summary=summary)
 
-    def get_quota_usage(
+    async def get_quota_usage(
         self, request: client_namenode.GetQuotaUsageRequestProto, call: Call
     ) -> client_namenode.GetQuotaUsageResponseProto:
         desk = self._desk
-        usage = query.quota_usage(desk.state.namespace, desk.who(call.caller), request.path)
+        work = query.quota_usage(desk.state.namespace, desk.who(call.caller), request.path)
+        usage = await at_leisure(work, desk.state)
         return client_namenode.GetQuotaUsageResponseProto(usage=usage)
 
     def get_preferred_block_size(

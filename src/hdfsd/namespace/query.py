@@ -6,7 +6,7 @@ All raise RemoteFault with Hadoop's class and text. `who` None skips permission 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -395,31 +395,43 @@ class _Counts:
         self.types = [0] * STORAGE_TYPE_COUNT
 
 
-def _count(ns: Namespace, who: Principal | None, at: Resolved) -> tuple[_Counts, _Counts]:
-    """What the tree holds, and what only snapshots show of it."""
+def _count(
+    ns: Namespace, who: Principal | None, at: Resolved
+) -> Generator[None, None, tuple[_Counts, _Counts]]:
+    """What the tree holds, and what only snapshots show of it. Pauses now and then, and counts what
+    is there when it comes by."""
     counts, shown = _Counts(), _Counts()
     if at.snapshot_id != CURRENT:
-        for _, past in history.tree_at(ns, at.row, at.snapshot_id):
-            _count_one(ns, who, past, counts)
+        rows = (past for _, past in history.tree_at(ns, at.row, at.snapshot_id))
+        yield from _count_all(ns, who, rows, counts)
         return counts, shown
-    for below in ns.subtree(at.row):
-        _count_one(ns, who, below, counts)
+    yield from _count_all(ns, who, ns.subtree(at.row), counts)
     if ns.snapshots.count:
-        _count_shown(ns, at.row, shown)
+        yield from _count_all(ns, None, _shown_only(ns, at.row), shown)
     return counts, shown
 
 
-def _count_shown(ns: Namespace, row: int, counts: _Counts) -> None:
+def _count_all(
+    ns: Namespace, who: Principal | None, rows: Iterable[int], counts: _Counts
+) -> Generator[None, None, None]:
+    step = ns.limits.summary_step
+    for number, row in enumerate(rows, 1):
+        _count_one(ns, who, row, counts)
+        if step > 0 and number % step == 0:
+            yield
+
+
+def _shown_only(ns: Namespace, row: int) -> Iterator[int]:
     """Each inode once, as the newest snapshot shows it (ContentSummaryComputationContext)."""
     known = {ns.ids[below] for below in ns.subtree(row)}
     for below in history.everything(ns, row):
-        if ns.ids[below] in known:
+        versions = ns.snapshots.versions.get(below)
+        if versions is None or ns.ids[below] in known:
             continue
-        newest_id = ns.snapshots.versions[below][-1][0]
-        for member, past in history.tree_at(ns, below, newest_id):
+        for member, past in history.tree_at(ns, below, versions[-1][0]):
             if ns.ids[member] not in known:
                 known.add(ns.ids[member])
-                _count_one(ns, None, past, counts)
+                yield past
 
 
 def _count_one(ns: Namespace, who: Principal | None, row: int, counts: _Counts) -> None:
@@ -430,7 +442,7 @@ def _count_one(ns: Namespace, who: Principal | None, row: int, counts: _Counts) 
         counts.directories += 1
     elif kind == SYMLINK:
         counts.files += 1
-    else:
+    elif kind == FILE:
         _count_file(ns, row, counts)
 
 
@@ -464,12 +476,12 @@ def _type_quotas(quotas: Sequence[int], consumed: Sequence[int]) -> hdfs.Storage
 
 def content_summary(
     namespace: Namespace, who: Principal | None, path: str
-) -> hdfs.ContentSummaryProto:
-    """getContentSummary: walks the tree, with READ_EXECUTE on every directory."""
+) -> Generator[None, None, hdfs.ContentSummaryProto]:
+    """getContentSummary: walks the tree, with READ_EXECUTE on every directory, in steps."""
     at = resolve(namespace, who, path, follow=False, reading=True)
     if at.row < 0:
         raise FileNotFound(f"File does not exist: {at.path}")
-    counts, shown = _count(namespace, who, at)
+    counts, shown = yield from _count(namespace, who, at)
     limits = quota.quotas_of(namespace, at.row)
     is_file = namespace.kinds[at.row] == FILE
     return hdfs.ContentSummaryProto(
@@ -488,8 +500,11 @@ def content_summary(
     )
 
 
-def quota_usage(namespace: Namespace, who: Principal | None, path: str) -> hdfs.QuotaUsageProto:
-    """getQuotaUsage: from the kept counts of a directory with quota, else by walking the tree."""
+def quota_usage(
+    namespace: Namespace, who: Principal | None, path: str
+) -> Generator[None, None, hdfs.QuotaUsageProto]:
+    """getQuotaUsage: from the kept counts of a directory with quota, else by walking the tree in
+    steps."""
     ns = namespace
     at = resolve(ns, who, path, follow=False, reading=True)
     if at.row >= 0 and who is not None:
@@ -498,7 +513,7 @@ def quota_usage(namespace: Namespace, who: Principal | None, path: str) -> hdfs.
         raise FileNotFound(f"File/Directory does not exist: {at.path}")
     limits = ns.quotas.get(at.row)
     if limits is None:
-        counts, shown = _count(ns, who, at)
+        counts, shown = yield from _count(ns, who, at)
         types = _sum(counts.types, shown.types)
         return hdfs.QuotaUsageProto(
             fileAndDirectoryCount=counts.files

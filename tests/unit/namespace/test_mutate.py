@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from steps import finished
 
 from hdfsd.base.errors import RemoteFault
 from hdfsd.base.ids import Block, BlockId, GenStamp
@@ -232,7 +233,7 @@ class Asker:
         return f"len={found.length} uc={found.under_construction} blocks={len(found.blocks)}"
 
     def summary(self, path: str) -> str:
-        s = query.content_summary(self.ns, self.who, path)
+        s = finished(query.content_summary(self.ns, self.who, path))
         return (
             f"len={s.length} files={s.fileCount} dirs={s.directoryCount} quota={signed(s.quota)}"
             f" space={s.spaceConsumed} spacequota={signed(s.spaceQuota)}"
@@ -240,7 +241,7 @@ class Asker:
         )
 
     def usage(self, path: str) -> str:
-        s = query.quota_usage(self.ns, self.who, path)
+        s = finished(query.quota_usage(self.ns, self.who, path))
         return (
             f"count={s.fileAndDirectoryCount} quota={signed(s.quota)} space={s.spaceConsumed}"
             f" spacequota={signed(s.spaceQuota)} types={types(s.typeQuotaInfos)}"

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from steps import counted, finished
 
 from hdfsd.base.errors import AccessControl, FileNotFound, ListingStartAfterNotFound, RemoteFault
 from hdfsd.base.ids import InodeId
@@ -147,7 +148,7 @@ def test_summary_counts_replicas_and_types(world: Any) -> None:
     status = ops.PermissionStatus("a", "b", 0o777)
     apply(world.ns, ops.SymlinkOp(20000, "/d/link", "/x", 1, 1, status))
     world.do(mutate.set_storage_policy, "/d", "ONE_SSD")
-    found = query.content_summary(world.ns, None, "/d")
+    found = finished(query.content_summary(world.ns, None, "/d"))
     assert (found.length, found.fileCount, found.directoryCount) == (248, 3, 2)
     assert found.spaceConsumed == 3 * 248
     assert {i.type: i.consumed for i in found.typeQuotaInfos.typeQuotaInfo if i.consumed} == {
@@ -155,7 +156,7 @@ def test_summary_counts_replicas_and_types(world: Any) -> None:
         2: 248,
     }
     world.do(mutate.set_quota, "/d", 50, QUOTA_DONT_SET)
-    kept = query.quota_usage(world.ns, None, "/d")
+    kept = finished(query.quota_usage(world.ns, None, "/d"))
     assert (kept.fileAndDirectoryCount, kept.quota, kept.spaceConsumed) == (5, 50, 744)
 
 
@@ -164,7 +165,21 @@ def test_walks_ask_for_permission_on_the_way(world: Any) -> None:
     world.mkdir("/d/closed", 0o700)
     for function in (query.content_summary, query.quota_usage):
         with pytest.raises(AccessControl, match='inode="/d/closed"'):
-            function(world.ns, world.bob, "/d")
+            finished(function(world.ns, world.bob, "/d"))
+
+
+def test_a_tree_is_counted_in_steps_while_it_changes(new_world: Any) -> None:
+    world = new_world(Limits(summary_step=10, block_size_min=1))
+    for number in range(95):
+        world.write(f"/d/{number % 5}/{number}", 1)
+    assert counted(query.content_summary(world.ns, None, "/d"))[1] == 101 // 10
+    work = query.content_summary(world.ns, world.hdfs, "/d")
+    next(work)
+    world.do(mutate.delete, "/d", True)
+    world.write("/e/f", 1)
+    found = finished(work)
+    assert found.fileCount < 95
+    assert found.directoryCount <= 6
 
 
 @pytest.mark.parametrize(
@@ -183,7 +198,8 @@ def test_walks_ask_for_permission_on_the_way(world: Any) -> None:
 )
 def test_nothing_there(world: Any, function: Any) -> None:
     with pytest.raises(FileNotFound):
-        function(world.ns, world.hdfs, "/none")
+        answer = function(world.ns, world.hdfs, "/none")
+        finished(answer)
 
 
 def test_link_target(world: Any) -> None:

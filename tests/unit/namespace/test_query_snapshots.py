@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from steps import finished
 
 from hdfsd.base.errors import AccessControl, SnapshotFault, SnapshotReadOnly
 from hdfsd.namespace import mutate, mutate_snapshots, query, query_snapshots
@@ -89,11 +90,11 @@ def test_whoever_could_not_pass_then_cannot_pass(snapped: Any) -> None:
 
 def test_counts_with_what_only_snapshots_show(snapped: Any) -> None:
     ns = snapped.ns
-    summary = query.content_summary(ns, None, "/d")
+    summary = finished(query.content_summary(ns, None, "/d"))
     assert (summary.fileCount, summary.directoryCount) == (3, 2)
     assert (summary.snapshotFileCount, summary.snapshotLength) == (1, 20)
     assert (summary.length, summary.snapshotSpaceConsumed) == (31, 60)
-    then = query.content_summary(ns, None, "/d/.snapshot/s1")
+    then = finished(query.content_summary(ns, None, "/d/.snapshot/s1"))
     assert (then.fileCount, then.directoryCount, then.length) == (2, 2, 30)
     assert then.snapshotFileCount == 0
 
@@ -103,7 +104,7 @@ def test_a_snapshot_has_the_quotas_of_its_time(snapped: Any) -> None:
     snapped.do(mutate_snapshots.create, "/d", "s2")
     snapped.do(mutate.set_quota, "/d", 60, 1 << 40)
     quotas = [
-        query.content_summary(snapped.ns, None, path).quota
+        finished(query.content_summary(snapped.ns, None, path)).quota
         for path in ("/d", "/d/.snapshot/s2", "/d/.snapshot/s1")
     ]
     assert quotas == [60, 50, (1 << 64) - 1]
