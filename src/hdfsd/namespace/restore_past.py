@@ -301,13 +301,13 @@ class PastRestorer:
         for top in self._gone:
             rows.update(dict.fromkeys(ns.subtree(top)))
         connected = {ROOT}
-        for row in (*rows, *self._left):
+        for row in (*rows, *self._left, *ns.snapshots.versions):
             way = []
             while row not in connected:
                 way.append(row)
                 row = ns.parents[row]
                 if row == NO_ROW or row in way:
-                    raise _corrupt(f"inode {ns.ids[way[0]]} was deleted, and nothing leads to it")
+                    raise _corrupt(f"inode {ns.ids[way[0]]} has a past, and nothing leads to it")
             connected.update(way)
         return list(rows)
 
