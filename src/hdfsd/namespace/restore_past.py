@@ -253,7 +253,7 @@ class PastRestorer:
     def _put(self, member: int, child: int) -> int:
         """What was deleted is in the directory that snapshots show it in, the newest of them."""
         ns = self._namespace
-        if ns.parents[child] != NO_ROW:
+        if child == ROOT or ns.parents[child] != NO_ROW:
             raise _corrupt(f"inode {ns.ids[child]} was deleted, but is there")
         ns.parents[child] = member
         if history.is_current(ns, child):
@@ -406,7 +406,7 @@ class PastRestorer:
         if index >= len(self._references):
             raise _corrupt(f"there is no reference {index}")
         row = self._references[index]
-        if index in self._used or self._namespace.parents[row] != NO_ROW:
+        if row == ROOT or index in self._used or self._namespace.parents[row] != NO_ROW:
             raise _corrupt(f"reference {index} is in two places")
         self._used.add(index)
         return row

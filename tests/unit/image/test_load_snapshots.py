@@ -183,6 +183,11 @@ def in_itself(image: Parts) -> None:
         ),
         (again, "SNAPSHOT_DIFF", f"differences of inode {F} stand there twice"),
         (below_itself, "SNAPSHOT_DIFF", f"inode {Y} has a past, and nothing leads to it"),
+        (
+            lambda i: difference(i, A).deletedINode.append(16385),
+            "SNAPSHOT_DIFF",
+            "inode 16385 was deleted, but is there",
+        ),
         (in_itself, "SNAPSHOT_DIFF", f"inode {B} has a past, and nothing leads to it"),
         (lambda i: i["SNAPSHOT_DIFF"].pop(), "SNAPSHOT_DIFF", "should stand"),
     ],
