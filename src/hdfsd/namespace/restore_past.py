@@ -253,7 +253,7 @@ class PastRestorer:
     def _put(self, member: int, child: int) -> int:
         """What was deleted is in the directory that snapshots show it in, the newest of them."""
         ns = self._namespace
-        if ns.parents[child] != NO_ROW:
+        if child == ROOT or ns.parents[child] != NO_ROW:
             raise _corrupt(f"inode {ns.ids[child]} was deleted, but is there")
         ns.parents[child] = member
         if history.is_current(ns, child):
@@ -301,13 +301,13 @@ class PastRestorer:
         for top in self._gone:
             rows.update(dict.fromkeys(ns.subtree(top)))
         connected = {ROOT}
-        for row in (*rows, *self._left):
+        for row in (*rows, *self._left, *ns.snapshots.versions):
             way = []
             while row not in connected:
                 way.append(row)
                 row = ns.parents[row]
                 if row == NO_ROW or row in way:
-                    raise _corrupt(f"inode {ns.ids[way[0]]} was deleted, and nothing leads to it")
+                    raise _corrupt(f"inode {ns.ids[way[0]]} has a past, and nothing leads to it")
             connected.update(way)
         return list(rows)
 
@@ -406,7 +406,7 @@ class PastRestorer:
         if index >= len(self._references):
             raise _corrupt(f"there is no reference {index}")
         row = self._references[index]
-        if index in self._used or self._namespace.parents[row] != NO_ROW:
+        if row == ROOT or index in self._used or self._namespace.parents[row] != NO_ROW:
             raise _corrupt(f"reference {index} is in two places")
         self._used.add(index)
         return row

@@ -111,6 +111,13 @@ def below_itself(image: Parts) -> None:
     image["SNAPSHOT_DIFF"] += [entry, inside]
 
 
+def in_itself(image: Parts) -> None:
+    """/b is a child of /b."""
+    next(e for e in image["INODE_DIR"] if B in e.children).children.remove(B)
+    next(e for e in image["INODE_DIR"] if e.parent == B).children.append(B)
+    difference(image, B).childrenSize += 1
+
+
 @pytest.mark.parametrize(
     ("change", "section", "reason"),
     [
@@ -175,7 +182,13 @@ def below_itself(image: Parts) -> None:
             "KeyError",
         ),
         (again, "SNAPSHOT_DIFF", f"differences of inode {F} stand there twice"),
-        (below_itself, "SNAPSHOT_DIFF", f"inode {Y} was deleted, and nothing leads to it"),
+        (below_itself, "SNAPSHOT_DIFF", f"inode {Y} has a past, and nothing leads to it"),
+        (
+            lambda i: difference(i, A).deletedINode.append(16385),
+            "SNAPSHOT_DIFF",
+            "inode 16385 was deleted, but is there",
+        ),
+        (in_itself, "SNAPSHOT_DIFF", f"inode {B} has a past, and nothing leads to it"),
         (lambda i: i["SNAPSHOT_DIFF"].pop(), "SNAPSHOT_DIFF", "should stand"),
     ],
 )
