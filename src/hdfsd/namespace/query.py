@@ -272,6 +272,8 @@ def _snapshots(ns: Namespace, directory: int, start_after: bytes) -> Listing:
     statuses = [_status(ns, row, 0) for row in rows]
     for status, (name, _) in zip(statuses, chosen, strict=True):
         status.path = name
+        # As many as there are now: so Hadoop counts them in this listing.
+        status.childrenNum = len(ns.children.get(directory, ()))
     return Listing(statuses, rows, len(left) - len(chosen))
 
 
