@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -271,7 +272,8 @@ def test_quotas_by_storage_type_leave_the_other_quotas() -> None:
             path="/d", namespaceQuota=1, storagespaceQuota=70, storageType=hdfs.SSD
         ),
     )
-    usage = desktop.ask("get_quota_usage", c.GetQuotaUsageRequestProto(path="/d")).usage
+    asked = desktop.ask("get_quota_usage", c.GetQuotaUsageRequestProto(path="/d"))
+    usage = asyncio.run(asked).usage
     assert (usage.quota, usage.spaceQuota) == (9, 900)
     assert [(q.type, q.quota) for q in usage.typeQuotaInfos.typeQuotaInfo if q.quota == 70] == [
         (hdfs.SSD, 70)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -318,10 +319,12 @@ def test_a_file_is_closed_or_not_or_not_there() -> None:
 def test_sums_quotas_and_sizes() -> None:
     desktop = with_nodes()
     make_file(desktop, "/d/f", 100, 10)
-    summary = desktop.ask("get_content_summary", c.GetContentSummaryRequestProto(path="/d")).summary
+    asked = desktop.ask("get_content_summary", c.GetContentSummaryRequestProto(path="/d"))
+    summary = asyncio.run(asked).summary
     assert (summary.length, summary.fileCount, summary.directoryCount) == (110, 1, 1)
     assert summary.spaceConsumed == 220
-    usage = desktop.ask("get_quota_usage", c.GetQuotaUsageRequestProto(path="/d")).usage
+    asked = desktop.ask("get_quota_usage", c.GetQuotaUsageRequestProto(path="/d"))
+    usage = asyncio.run(asked).usage
     assert (usage.fileAndDirectoryCount, usage.spaceConsumed) == (2, 220)
     size = desktop.ask(
         "get_preferred_block_size", c.GetPreferredBlockSizeRequestProto(filename="/d/f")

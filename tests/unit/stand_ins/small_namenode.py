@@ -6,7 +6,6 @@ say what a test makes them say. `World` puts the whole life on virtual time and 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
@@ -197,8 +196,7 @@ class Desktop:
         method = next(
             m for m in PROTOCOLS[CLIENT_PROTOCOL].methods.values() if m.handler == handler
         )
-        answer = getattr(self.client, handler)(request, call(method.name, user, **about))
-        return asyncio.run(answer) if asyncio.iscoroutine(answer) else answer
+        return getattr(self.client, handler)(request, call(method.name, user, **about))
 
     def replay_into(self, other: Desktop) -> None:
         """What a standby makes of all that was committed here."""
