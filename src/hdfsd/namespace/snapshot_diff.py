@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from hdfsd.base.errors import FileNotFound, SnapshotFault
+from hdfsd.base.errors import SnapshotFault
 from hdfsd.namespace import history, permission, quota
-from hdfsd.namespace.mutate_names import parent_of
 from hdfsd.namespace.permission import READ, Principal
 from hdfsd.namespace.resolve import Resolved, require_directory, resolve
 from hdfsd.namespace.snapshot import CURRENT, SnapshottableDirectory
@@ -78,13 +77,12 @@ def span(ns: Namespace, who: Principal | None, path: str, start: str, end: str) 
 
 
 def _root_of(ns: Namespace, at: Resolved) -> int:
-    """SnapshotManager.checkAndGetSnapshottableAncestorDir; of a file, that of its directory."""
-    row = at.row if at.row >= 0 and ns.kinds[at.row] == DIRECTORY else at.directory
-    if row == NO_ROW:
-        raise FileNotFound(f"Directory does not exist: {parent_of(at.path)}")
+    """SnapshotManager.checkAndGetSnapshottableAncestorDir."""
+    row = at.row
     while row not in (NO_ROW, *ns.snapshots.directories):
         row = ns.parents[row]
     if row == NO_ROW or not ns.snapshots.directories[row].quota:
+        require_directory(ns, at)
         raise SnapshotFault(
             f"The path {at.path} is neither snapshottable nor under a snapshot root!"
         )
