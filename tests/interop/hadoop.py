@@ -21,7 +21,11 @@ from xml.sax.saxutils import escape
 
 HOST = "127.0.0.1"
 NAMESERVICE = "mycluster"
-PORT_FIRST, PORT_END = 20_000, 32_768
+PORT_FIRST, PORT_END = 10_000, 20_000
+"""Below those that `hdfsd cluster up` takes."""
+SLICES = 8
+"""Tests that run side by side take theirs from different parts: a port is bound some time after it
+was found free."""
 ROOT = Path(__file__).resolve().parents[2]
 
 NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
@@ -55,9 +59,12 @@ def jars() -> Path | None:
 
 
 def free_ports(count: int) -> list[int]:
-    """Consecutive ports that nobody listens on, below those of outgoing connections."""
+    """Consecutive ports that nobody listens on."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % SLICES
+    size = (PORT_END - PORT_FIRST) // SLICES
+    begin = PORT_FIRST + worker * size
     for _ in range(200):
-        first = random.randrange(PORT_FIRST, PORT_END - count)
+        first = random.randrange(begin, begin + size - count)
         ports = list(range(first, first + count))
         if all(_is_free(port) for port in ports):
             return ports
