@@ -48,17 +48,21 @@ def newest(
     return best
 
 
+def is_shown(ns: Namespace, row: int, snapshot_id: int) -> bool:
+    return newest(ns, row, snapshot_id + 1) == snapshot_id
+
+
 def _shown_by(
     ns: Namespace, directory: int, newest_id: int, row: int, passed: frozenset[int]
 ) -> int:
     """The newest snapshot up to `newest_id` in which the directory has the row among its children.
     It was linked there once and unlinked once: there are no gaps between those that show it."""
-    while newest_id != NO_SNAPSHOT and not _shows(ns, directory, newest_id, row):
+    while newest_id != NO_SNAPSHOT and not shows(ns, directory, newest_id, row):
         newest_id = newest(ns, directory, newest_id, passed)
     return newest_id
 
 
-def _shows(ns: Namespace, directory: int, snapshot_id: int, row: int) -> bool:
+def shows(ns: Namespace, directory: int, snapshot_id: int, row: int) -> bool:
     """Whether a directory has the row among its children in a snapshot that shows the directory."""
     past = ns.snapshots.version_at(directory, snapshot_id)
     return ns.child(past, ns.names[row]) == row
@@ -197,10 +201,6 @@ def add_version(ns: Namespace, row: int, snapshot_id: int, past: int) -> None:
     snapshots = ns.snapshots
     snapshots.versions.setdefault(row, []).append((snapshot_id, past))
     snapshots.labelled.setdefault(snapshot_id, {})[row] = None
-    quota = ns.quotas.get(row)
-    if quota is not None:
-        types = tuple(quota.type_quotas)
-        snapshots.past_quotas[past] = (quota.namespace_quota, quota.space_quota, types)
 
 
 def release(ns: Namespace, row: int, blocks: Iterable[int]) -> list[int]:
@@ -410,6 +410,5 @@ def _drop_version(ns: Namespace, row: int, past: int) -> list[int]:
             if block_id not in held:
                 ns.snapshots.grown.pop(block_id, None)
         ns.count_blocks(-len(gone))
-    ns.snapshots.past_quotas.pop(past, None)
     ns.drop_shadow(past)
     return gone

@@ -43,6 +43,14 @@ class FileLayout(NamedTuple):
     """0: replicated; else the file is striped."""
 
 
+class Quotas(NamedTuple):
+    """Of a directory; -1: none. `types` by StorageType ordinal of the edit log."""
+
+    namespace: int
+    space: int
+    types: tuple[int, ...]
+
+
 class FileRow(NamedTuple):
     """A file for the image, out and in. `permission` and `layout` are indexes of the tables
     `Namespace.permissions` and `Namespace.layouts`."""

@@ -484,7 +484,7 @@ def content_summary(
     if at.row < 0:
         raise FileNotFound(f"File does not exist: {at.path}")
     counts, shown = yield from _count(namespace, who, at)
-    limits = quota.quotas_of(namespace, at.row)
+    limits = namespace.quotas_of(at.row)
     is_file = namespace.kinds[at.row] == FILE
     return hdfs.ContentSummaryProto(
         length=counts.length + shown.length,

@@ -7,12 +7,10 @@ always the root, keep counts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from hdfsd.base.errors import DSQuotaExceeded, NSQuotaExceeded, TypeQuotaExceeded
 from hdfsd.namespace import history
-from hdfsd.namespace.inode import QUOTA_RESET
 from hdfsd.namespace.storage_policy import (
     POLICY_BY_ID,
     QUOTA_STORAGE_TYPES,
@@ -88,28 +86,6 @@ def held_bytes(ns: Namespace, row: int) -> tuple[int, int]:
                 own.add(block.block_id)
                 size += block.num_bytes
     return size, replication
-
-
-class Quotas(NamedTuple):
-    """-1: none. `types`: by storage type."""
-
-    namespace: int
-    space: int
-    types: Sequence[int]
-
-
-_NO_QUOTAS = Quotas(QUOTA_RESET, QUOTA_RESET, (QUOTA_RESET,) * STORAGE_TYPE_COUNT)
-
-
-def quotas_of(ns: Namespace, row: int) -> Quotas:
-    """Of a directory now, or in the past."""
-    past = ns.snapshots.past_quotas.get(row)
-    if past is not None:
-        return Quotas(*past)
-    quota = ns.quotas.get(row)
-    if quota is None:
-        return _NO_QUOTAS
-    return Quotas(quota.namespace_quota, quota.space_quota, quota.type_quotas)
 
 
 def add(first: Use, second: Use, sign: int = 1) -> Use:

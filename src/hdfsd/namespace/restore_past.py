@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from hdfsd.base.errors import CorruptData
 from hdfsd.base.ids import Block
 from hdfsd.namespace import history
-from hdfsd.namespace.inode import DirectoryRow, FileRow
+from hdfsd.namespace.inode import DirectoryRow, FileRow, Quotas
 from hdfsd.namespace.saved_past import cut
 from hdfsd.namespace.snapshot import NO_SNAPSHOT, QUOTA_MAX, Snapshot, SnapshottableDirectory
 from hdfsd.namespace.storage_policy import STORAGE_TYPE_COUNT
@@ -218,7 +218,7 @@ class PastRestorer:
             types = [-1] * STORAGE_TYPE_COUNT
             for ordinal, quota in record.type_quotas:
                 types[ordinal] = quota
-            self._namespace.snapshots.past_quotas[past] = (*quotas, tuple(types))
+            self._namespace.snapshots.past_quotas[past] = Quotas(*quotas, tuple(types))
 
     def _children_before(
         self, row: int, member: int, newer: Sequence[int], difference: DirectoryDifference
@@ -339,8 +339,6 @@ class PastRestorer:
         past = ns.copy_row(state)
         ns.names[past] = ns.names[row]
         ns.parents[past] = ns.parents[row]
-        if ns.kinds[row] == DIRECTORY:
-            self._keep_quotas(past, ns.directory_record(state))
         return past
 
     def _set_ids(self) -> None:
@@ -352,7 +350,6 @@ class PastRestorer:
             for _, past in snapshots.versions[row]:
                 ns.parents[past] = ns.parents[row]
                 if past not in kept:
-                    snapshots.past_quotas.pop(past, None)
                     ns.drop_shadow(past)
             if shown:
                 snapshots.versions[row] = shown

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from hdfsd.base.ids import Block
+from hdfsd.namespace.inode import Quotas
 
 NO_SNAPSHOT = -1
 """Snapshot.NO_SNAPSHOT_ID: ids count from 0."""
@@ -81,8 +82,8 @@ class Snapshots:
         self.grown: dict[int, Block] = {}
         """By id, blocks that grew after a snapshot that shows their file: as DataNodes have them,
         unless the file's present has them too, which tells better."""
-        self.past_quotas: dict[int, tuple[int, int, tuple[int, ...]]] = {}
-        """Past row of a directory → its quotas: namespace, space, by storage type."""
+        self.past_quotas: dict[int, Quotas] = {}
+        """By past row of a directory."""
 
     def allowed(self) -> list[tuple[int, SnapshottableDirectory]]:
         """Row and record of each directory that snapshots are allowed of: the root is here from the

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from hdfsd.base.errors import SnapshotFault
-from hdfsd.namespace import history, permission, quota
+from hdfsd.namespace import history, permission
 from hdfsd.namespace.permission import READ, Principal
 from hdfsd.namespace.resolve import Resolved, require_directory, resolve
 from hdfsd.namespace.snapshot import CURRENT, SnapshottableDirectory
@@ -79,7 +79,7 @@ def span(ns: Namespace, who: Principal | None, path: str, start: str, end: str) 
 def _root_of(ns: Namespace, at: Resolved) -> int:
     """SnapshotManager.checkAndGetSnapshottableAncestorDir."""
     row = at.row
-    while row not in (NO_ROW, *ns.snapshots.directories):
+    while row != NO_ROW and row not in ns.snapshots.directories:
         row = ns.parents[row]
     if row == NO_ROW or not ns.snapshots.directories[row].quota:
         require_directory(ns, at)
@@ -147,7 +147,7 @@ def _member_at(ns: Namespace, row: int, state: int) -> int:
     if state == CURRENT:
         return members[0] if history.is_current(ns, members[0]) else NO_ROW
     for member in members:
-        if history.newest(ns, member, state + 1) == state:
+        if history.is_shown(ns, member, state):
             return member
     return NO_ROW
 
@@ -176,8 +176,7 @@ def _holder_at(ns: Namespace, row: int, state: int) -> int:
     if state == CURRENT or parent == NO_ROW:
         return parent
     for holder in ns.snapshots.family(parent):
-        past = ns.snapshots.version_at(holder, state)
-        if ns.child(past, ns.names[row]) == row and history.newest(ns, holder, state + 1) == state:
+        if history.shows(ns, holder, state, row) and history.is_shown(ns, holder, state):
             return holder
     return NO_ROW
 
@@ -211,10 +210,8 @@ def _directory_differs(ns: Namespace, row: int, asked: Span, after: int) -> bool
 
 
 def _attributes_differ(ns: Namespace, first: int, second: int) -> bool:
-    if not _same_attributes(ns, first, second):
-        return True
-    before, after = quota.quotas_of(ns, first), quota.quotas_of(ns, second)
-    return before[:2] != after[:2] or tuple(before.types) != tuple(after.types)
+    same_quotas = ns.quotas_of(first) == ns.quotas_of(second)
+    return not same_quotas or not _same_attributes(ns, first, second)
 
 
 # ---- as a whole

@@ -28,6 +28,7 @@ from hdfsd.namespace.inode import (
     Kind,
     Limits,
     Permission,
+    Quotas,
     SymlinkRow,
 )
 from hdfsd.namespace.lease import Leases
@@ -52,6 +53,7 @@ _CACHED_DIRECTORIES_MAX = 1 << 16
 _FIRST_GEN_STAMP = GenStamp(1000)
 """HdfsConstants.GENERATION_STAMP... of a new namespace (wire/editlog.md, section 5)."""
 
+_NO_QUOTAS = Quotas(QUOTA_RESET, QUOTA_RESET, (QUOTA_RESET,) * STORAGE_TYPE_COUNT)
 _SIGNED = bytes(byte ^ 0x80 for byte in range(256))
 
 
@@ -84,6 +86,9 @@ class QuotaDirectory:
         self.space = 0
         """Bytes, replicas counted."""
         self.type_space = [0] * STORAGE_TYPE_COUNT
+
+    def quotas(self) -> Quotas:
+        return Quotas(self.namespace_quota, self.space_quota, tuple(self.type_quotas))
 
     def has_quota(self) -> bool:
         return self.namespace_quota >= 0 or self.space_quota >= 0 or self.has_type_quota()
@@ -361,6 +366,11 @@ class Namespace:
         parts.reverse()
         return b"/".join(parts).decode()
 
+    def quotas_of(self, row: int) -> Quotas:
+        """Of a directory now, or of a row of its past."""
+        quota = self.quotas.get(row)
+        return quota.quotas() if quota else self.snapshots.past_quotas.get(row, _NO_QUOTAS)
+
     def own_policy(self, row: int) -> int:
         """Storage policy id that the inode itself has, else 0."""
         if self.kinds[row] == FILE:
@@ -547,6 +557,7 @@ class Namespace:
             self.children.pop(row, None)
             self.directory_policies.pop(row, None)
             self.snapshots.directories.pop(row, None)
+            self.snapshots.past_quotas.pop(row, None)
             quota = self.quotas.pop(row, None)
             if quota is not None and quota.has_type_quota():
                 self.type_quota_count -= 1
@@ -577,6 +588,8 @@ class Namespace:
                 self._beyond_ascii.add(past)
             if row in self.directory_policies:
                 self.directory_policies[past] = self.directory_policies[row]
+            if (quotas := self.quotas_of(row)) != _NO_QUOTAS:
+                self.snapshots.past_quotas[past] = quotas
         else:
             self.symlinks[past] = self.symlinks[row]
         if row in self.acls:
@@ -713,11 +726,7 @@ class Namespace:
         )
 
     def directory_record(self, row: int) -> DirectoryRow:
-        quotas = self.snapshots.past_quotas.get(row)
-        quota = self.quotas.get(row)
-        if quota is not None:
-            quotas = quota.namespace_quota, quota.space_quota, tuple(quota.type_quotas)
-        names, space, types = quotas or (QUOTA_RESET, QUOTA_RESET, ())
+        names, space, types = self.quotas_of(row)
         return DirectoryRow(
             InodeId(self.ids[row]),
             self.names[row],
