@@ -53,6 +53,14 @@ class SegmentReport:
             return self.last_txid
         return min(self.last_txid, self.file.last_txid)
 
+    @property
+    def _reaches_its_end(self) -> bool:
+        """False for an open segment, whose name has none."""
+        named_last = self.file.last_txid
+        return (
+            named_last is not None and self.last_txid is not None and self.last_txid >= named_last
+        )
+
     def problems(self) -> Iterator[str]:
         """What must not be in any journal."""
         named_first, named_last = self.file.first_txid, self.file.last_txid
@@ -61,16 +69,24 @@ class SegmentReport:
             yield f"says that its layout is {layout}, not one that has frames"
         if self.first_txid is not None and self.first_txid != named_first:
             yield f"begins with txid {self.first_txid}, its name says {named_first}"
-        if self.good_txid_behind is not None:
+        if self.good_txid_behind is not None and not self._reaches_its_end:
             yield f"{self.damage}; a good operation, txid {self.good_txid_behind}, stands behind it"
-        if named_last is None:
-            return
-        if self.last_txid is None or self.last_txid < named_last:
+        if named_last is not None and not self._reaches_its_end:
             ends = "holds nothing" if self.last_txid is None else f"ends at {self.last_txid}"
             cause = f" ({self.damage})" if self.damage else ""
             yield f"{ends}, its name says {named_last}{cause}"
-        elif self.last_txid > named_last:
-            yield f"holds txids up to {self.last_txid} behind its end {named_last}"
+
+    def surplus(self) -> str | None:
+        """Operations behind the end in the name. In a directory of NameNodes a writer that was
+        replaced may leave them (Hadoop's recovery doesn't cut a segment either) and every reader
+        stops before; no JournalNode has them."""
+        named_last = self.file.last_txid
+        if named_last is None or not self._reaches_its_end:
+            return None
+        last = max(self.last_txid or 0, self.good_txid_behind or 0)
+        if last <= named_last:
+            return None
+        return f"holds txids up to {last} behind its end {named_last}"
 
     def notes(self) -> Iterator[str]:
         """What a crash or another version leaves, and nobody must mend."""
@@ -78,7 +94,7 @@ class SegmentReport:
         if layout is not None and _LAYOUT_MIN <= layout < NAMENODE_LAYOUT_VERSION:
             yield f"has layout {self.layout_version}, newer than {NAMENODE_LAYOUT_VERSION}"
         if self.damage is not None and self.good_txid_behind is None:
-            if self.file.in_progress or self.end_txid == self.file.last_txid:
+            if self.file.in_progress or self._reaches_its_end:
                 yield f"has a torn end, which counts for nothing: {self.damage}"
         elif self.file.in_progress and self.count == 0:
             yield "holds no transaction yet"

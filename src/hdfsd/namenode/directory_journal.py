@@ -7,7 +7,8 @@ segments. Two small files of ours lie beside them, which Hadoop does not look at
   segments only then; a writer acknowledges a batch only when, after its sync, the file still names
   it and its segment still has its name. So on a file system where what one host synced is what
   another one then reads, an acknowledged transaction is in whatever a recovery reads (P1), and
-  a writer that was replaced finds out before it acknowledges anything (P2).
+  a writer that was replaced finds out before it acknowledges anything (P2). What it still writes
+  lies behind the end that the recovery gave the segment by its new name, where nobody reads.
 - `committed-txid`: the last transaction that was synced, eight bytes, written behind each sync and
   not synced itself. Readers are shown no more of an open segment (P6); a recovery that finds less
   than that refuses to go on.
@@ -147,7 +148,10 @@ class DirectoryJournal:
         """Gives every open segment its final name; the last transaction of all."""
         committed, last = self._read_committed(), TxId(0)
         unfinished: list[tuple[SegmentFile, FrameScanner]] = []
-        for segment in self._segments():
+        segments = self._segments()
+        # Whoever takes over from here on has no segment among these.
+        self._check_claim()
+        for segment in segments:
             if segment.last_txid is not None:
                 last = max(last, segment.last_txid)
                 continue
@@ -175,9 +179,10 @@ class DirectoryJournal:
             return
         if scanner.damage is not None:
             log.warning("a torn tail is left behind the last transaction: %s", scanner.damage)
+        # Its name tells where it ends. It isn't cut there: another recovery may have read further
+        # before, and what a replaced writer still has to write would come behind the cut anyway.
         file = self._disk.open(path)
         try:
-            file.truncate(scanner.end_offset)
             # What we read was perhaps never synced by who wrote it.
             await file.sync()
         finally:

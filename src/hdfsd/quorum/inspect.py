@@ -59,6 +59,11 @@ class JournalContent:
     """Formatted from its peers and not caught up: it takes no part in a recovery."""
     notes: Sequence[str] = ()
 
+    @property
+    def is_of_namenodes(self) -> bool:
+        """A NameNode's own or shared directory: there is no epoch in it."""
+        return self.promised is None
+
     def best(self) -> Mapping[TxId, SegmentReport]:
         """By first txid, the copy that counts: a finalized one before one in progress."""
         found: dict[TxId, SegmentReport] = {}
@@ -137,6 +142,10 @@ def _of_one(content: JournalContent, alone: bool) -> Iterator[Finding]:
     for report in content.segments:
         yield from (problem(f"{report.file.name} {text}") for text in report.problems())
         yield from (note(f"{report.file.name} {text}") for text in report.notes())
+        surplus = report.surplus()
+        if surplus is not None:
+            finding = note if content.is_of_namenodes else problem
+            yield finding(f"{report.file.name} {surplus}")
     yield from map(problem, _overlaps(content))
     yield from map(problem, _accepted_elsewhere(content))
     if alone:

@@ -87,7 +87,6 @@ WRONG = [
     (CLOSED, segment.header(), "holds nothing, its name says 9"),
     (CLOSED, flipped(0), "says that its layout is -16777283, not one that has frames"),
     (CLOSED, b"hello, I am no segment", "holds nothing, its name says 9 (at offset 0: not a seg"),
-    (CLOSED, segment.header() + frames(5, 11), "holds txids up to 11 behind its end 9"),
     (OPEN, segment.header() + frames(4, 9), "begins with txid 4, its name says 5"),
     (
         CLOSED,
@@ -106,6 +105,15 @@ def test_a_newer_layout_is_told() -> None:
     assert said(OPEN, segment.header(-70) + frames(5, 9))[1] == ["has layout -70, newer than -67"]
 
 
-def test_what_counts_ends_where_the_name_says() -> None:
-    report = check(CLOSED, segment.header() + frames(5, 11))
+@pytest.mark.parametrize("hole", [b"", bytes(40)])
+def test_what_counts_ends_where_the_name_says(hole: bytes) -> None:
+    report = check(CLOSED, WHOLE + hole + frames(10, 11))
     assert report.end_txid == 9
+    assert list(report.problems()) == []
+    assert report.surplus() == f"holds txids up to {10 if hole else 11} behind its end 9"
+
+
+def test_what_ends_there_has_nothing_behind_it() -> None:
+    assert check(CLOSED, WHOLE).surplus() is None
+    assert check(OPEN, WHOLE).surplus() is None
+    assert check(CLOSED, segment.header() + frames(5, 6) + frames(8, 9)).surplus() is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 from collections.abc import AsyncIterator, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 
 from hdfsd.base.errors import CorruptData, IOFault, QuorumLost
 from hdfsd.base.ids import NamespaceInfo, StorageInfo, TxId
+from hdfsd.cli.journal_sources import read_directory
 from hdfsd.daemons.world import World
 from hdfsd.editlog import codec, ops, segment
 from hdfsd.io.disk import RealDisk
 from hdfsd.namenode.directory_journal import COMMITTED, WRITER, DirectoryJournal
+from hdfsd.quorum.inspect import Severity, verify
 from hdfsd.sim.world import Process
 from hdfsd.sim.world import World as SimWorld
 
@@ -189,6 +192,51 @@ def test_who_recovers_fences_who_was_there(tmp_path: Path) -> None:
         await new.confirm()
         assert (await rig.journal().edits(TxId(1))).data == frames(1, 3)
         assert (await rig.journal().edits(TxId(4))).data == frames(4, 4)
+        # What the replaced writer had sent to the disk before it knew is behind the end.
+        (closed,) = verify([read_directory(str(rig.root / "shared"))]).findings
+        assert closed.severity is Severity.NOTE
+        assert "-0000000000000000003 holds txids up to 4 behind its end 3" in closed.text
+
+    play(tmp_path, story)
+
+
+class Hanging(RealDisk):
+    """Its NameNode is stopped right behind the opening of a segment, while others go on."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        super().__init__()
+        self._meanwhile = meanwhile
+
+    def open(self, path: str) -> Any:
+        file = super().open(path)
+        if path.endswith(OPEN_1):
+            self._meanwhile()
+        return file
+
+
+def test_a_recovery_that_hangs_takes_nothing_from_the_next_one(tmp_path: Path) -> None:
+    """It has read less: a transaction of the first writer came to the disk since then."""
+
+    async def story(rig: Rig) -> None:
+        first = await rig.writer()
+        await first.write(TxId(1), 3, frames(1, 3))
+
+        async def next_one() -> None:
+            with open(rig.current / OPEN_1, "r+b") as file:
+                file.seek(len(segment.header() + frames(1, 3)))
+                file.write(frames(4, 5))
+            third = rig.journal()
+            assert await third.recover() == 5
+            await third.start_segment(TxId(6))
+            await third.write(TxId(6), 1, frames(6, 6))
+
+        with ThreadPoolExecutor(1) as other_host:
+            disk = Hanging(lambda: other_host.submit(asyncio.run, next_one()).result(30))
+            with pytest.raises(QuorumLost, match="another writer, of epoch 3, replaced us of 2"):
+                await rig.journal(disk=disk).recover()
+        assert rig.names() == [CLOSED_1, OPEN_6]
+        assert (await rig.journal().edits(TxId(1))).data == frames(1, 5)
+        assert (await rig.journal().edits(TxId(6))).data == frames(6, 6)
 
     play(tmp_path, story)
 
@@ -225,8 +273,9 @@ def test_recovery_of_what_a_crash_left(tmp_path: Path) -> None:
             file.write(frames(6, 6) + frames(7, 7)[:-3])
         assert await rig.journal().recover() == 6
         (name,) = rig.names()
-        assert (rig.current / name).read_bytes() == segment.header() + frames(1, 6)
         assert name == "edits_0000000000000000001-0000000000000000006"
+        assert (rig.current / name).read_bytes().startswith(segment.header() + frames(1, 6))
+        assert (await rig.journal().edits(TxId(1))).data == frames(1, 6)
 
     play(tmp_path, story)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -149,6 +150,16 @@ PROBLEMS = [
 @pytest.mark.parametrize(("contents", "text"), PROBLEMS)
 def test_problems(contents: list[JournalContent], text: str) -> None:
     assert any(found.startswith(text) for found in texts(verify(contents))), texts(verify(contents))
+
+
+def test_operations_behind_the_end_are_a_problem_of_a_journalnode_only() -> None:
+    """A writer that was replaced leaves them in a directory of NameNodes."""
+    longer = replace(report(1, 9), file=report(1, 5).file)
+    node = journal("a", longer)
+    text = "a edits_1 holds txids up to 9 behind its end 5"
+    assert texts(verify([node])) == [f"problem: {text}"]
+    shared = replace(node, promised=None, writer_epoch=None)
+    assert texts(verify([shared])) == [f"note: {text}"]
 
 
 def test_what_is_purged_elsewhere_is_only_told() -> None:
