@@ -8,46 +8,24 @@ pipelines are in tests/unit/namenode/test_answers.py.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tale import MODE, QUICK, creation, run, settled
 
-from hdfsd.base.proxy_providers import ProxyProvider, Search
+from hdfsd.base.proxy_providers import Search
 from hdfsd.client.proxy import NameNodeProxy
-from hdfsd.rpc.retry import Backoff
-from hdfsd.sim.cluster import USER, Cluster
-from hdfsd.sim.world import Process, World
-from hdfsd.wire.messages import acl, client_namenode, xattr
+from hdfsd.sim.cluster import Cluster
+from hdfsd.sim.world import World
+from hdfsd.wire.messages import client_namenode, xattr
 
 pytestmark = pytest.mark.sim
 
 c = client_namenode
-MODE = acl.FsPermissionProto(perm=0o755)
 COLOR = xattr.XAttrProto(namespace=xattr.XAttrProto.USER, name="color", value=b"red")
-BACKOFF = Backoff(base_ms=20, max_ms=100, attempts_max=1_000)
-QUICK = {
-    "dfs.ha.tail-edits.period": "50ms",
-    "ha.health-monitor.check-interval.ms": "100",
-    "ha.health-monitor.connect-retry-interval.ms": "50",
-    "ha.health-monitor.sleep-after-disconnect.ms": "50",
-}
-SETTLES_S = 60
 PLACES_MAX = 100
-
-
-def creation(path: str) -> c.CreateRequestProto:
-    return c.CreateRequestProto(
-        src=path,
-        masked=MODE,
-        clientName="c1",
-        createFlag=c.CREATE,
-        createParent=True,
-        replication=1,
-        blockSize=1 << 20,
-    )
 
 
 def true(answer: Any, status: Any) -> bool:
@@ -156,29 +134,7 @@ class Trap:
         return False
 
 
-async def settled(cluster: Cluster) -> str:
-    """The active, once the standby knows all that it knows."""
-    end_s = cluster.world.loop.time() + SETTLES_S
-    while cluster.world.loop.time() < end_s:
-        states = [state for name in ("nn1", "nn2") if (state := cluster.state_of(name))]
-        actives = cluster.actives()
-        if len(actives) == 1 and len({state.applied_txid for state in states}) == 1:
-            if len(states) == 2:
-                return actives[0]
-        await asyncio.sleep(0.02)
-    raise AssertionError("the cluster does not come to rest")
-
-
-async def tell(cluster: Cluster, trap: Trap, process: Process, search: Search) -> None:
-    proxy = NameNodeProxy(
-        cluster.addresses(),
-        network=process.network,
-        dice=process.dice,
-        user=USER,
-        backoff=BACKOFF,
-        timeout_ms=5_000,
-        provider=ProxyProvider(search),
-    )
+async def tell(cluster: Cluster, trap: Trap, proxy: NameNodeProxy) -> None:
     for step in STORY:
         trap.set(await settled(cluster))
         answer = await proxy.call(step.method, step.request)
@@ -187,7 +143,6 @@ async def tell(cluster: Cluster, trap: Trap, process: Process, search: Search) -
         found = await proxy.call("getFileInfo", c.GetFileInfoRequestProto(src=step.path))
         assert found.HasField("fs") is step.is_there, step
         assert step.fits(answer, found.fs), step
-    await proxy.close()
 
 
 def killed_at(place: int, search: Search) -> Trap:
@@ -195,25 +150,7 @@ def killed_at(place: int, search: Search) -> Trap:
     world = World(f"lost answers {place} {search.name}")
     cluster = Cluster(world, QUICK, session_ms=300, restart_ms=30)
     trap = Trap(cluster, place)
-
-    async def story() -> None:
-        tasks = [world.loop.create_task(cluster.locks.watch())]
-        try:
-            tasks += cluster.supervise("journalnode")
-            await asyncio.sleep(0.05)
-            await cluster.format()
-            tasks += cluster.supervise("namenode", "zkfc")
-            client = world.add_machine("client")
-            process = client.start("client", lambda p: tell(cluster, trap, p, search))
-            await process.ended
-            if isinstance(process.outcome, BaseException):
-                raise process.outcome
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    world.run(story())
-    assert not cluster.judge.violations
+    run(cluster, lambda proxy: tell(cluster, trap, proxy), search)
     return trap
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import signal
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from witnesses import client_of, record_of, wait_for
+from witnesses import bean, client_of, record_of, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -50,10 +49,7 @@ def http_of(cluster: Any, namenode: str) -> str:
 
 def checkpoints(cluster: Any, namenode: str) -> dict[str, Any]:
     """The bean."""
-    bean = "hdfsd:service=NameNode,name=Checkpoints"
-    url = f"http://{http_of(cluster, namenode)}/jmx?qry={bean}"
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        return dict(json.load(answer)["beans"][0])
+    return bean(cluster, namenode, "hdfsd:service=NameNode,name=Checkpoints")
 
 
 def receiver(cluster: Any, namenode: str, peer: str) -> dict[str, Any]:

@@ -5,16 +5,14 @@ All through the command line, as an administrator would look.
 
 from __future__ import annotations
 
-import json
 import re
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hdfs_native import Client
-from witnesses import faults_of, record_of, wait_for
+from witnesses import bean, faults_of, record_of, wait_for
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
@@ -108,10 +106,8 @@ def fail_over(cluster: Any) -> str:
 
 def corrupt_blocks(cluster: Any) -> int:
     """As the active NameNode sees them."""
-    active = record_of(cluster).plan.find(cluster.wait_for_active()["id"])
-    url = f"http://{active.address('http')}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystem"
-    with urllib.request.urlopen(url, timeout=30) as answer:
-        return int(json.load(answer)["beans"][0]["CorruptBlocks"])
+    active = cluster.wait_for_active()["id"]
+    return int(bean(cluster, active, "Hadoop:service=NameNode,name=FSNamesystem")["CorruptBlocks"])
 
 
 def checkpoint_and_restart(cluster: Any) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import hashlib
+import json
 import os
 import random
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -407,6 +409,13 @@ def journals_in_step(cluster: Any) -> bool:
         for daemon in record_of(cluster).plan.of_role("journalnode")
     }
     return len(newest) == 1 and "" not in newest
+
+
+def bean(cluster: Any, namenode: str, name: str) -> dict[str, Any]:
+    """What a NameNode publishes under this name."""
+    address = record_of(cluster).plan.find(namenode).address("http")
+    with urllib.request.urlopen(f"http://{address}/jmx?qry={name}", timeout=30) as answer:
+        return dict(json.load(answer)["beans"][0])
 
 
 def replica_files(cluster: Any, block_id: int) -> dict[str, Path]:

@@ -278,6 +278,7 @@ DEFAULTS: Mapping[str, str] = MappingProxyType(
         "dfs.client.datanode-restart.timeout": "30",
         "dfs.ls.limit": "1000",
         "dfs.content-summary.limit": "5000",
+        "dfs.namenode.block.deletion.increment": "1000",
         "dfs.storage.policy.enabled": "true",
         "dfs.storage.default.policy": "HOT",
         "dfs.webhdfs.rest-csrf.enabled": "false",

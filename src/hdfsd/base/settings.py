@@ -174,6 +174,7 @@ class LimitSettings:
     xattr_size_max: int
     listing_max: int
     summary_step: int
+    deletion_step: int
     snapshots_per_directory_max: int
     snapshots_max: int
     snapshot_diff_page_max: int
@@ -191,6 +192,7 @@ class LimitSettings:
             xattr_size_max=conf.get_size(f"{limits}.max-xattr-size"),
             listing_max=conf.get_int("dfs.ls.limit"),
             summary_step=conf.get_int("dfs.content-summary.limit"),
+            deletion_step=_deletion_step(conf),
             snapshots_per_directory_max=conf.get_int("dfs.namenode.snapshot.max.limit"),
             snapshots_max=conf.get_int("dfs.namenode.snapshot.filesystem.limit"),
             snapshot_diff_page_max=conf.get_int("dfs.namenode.snapshotdiff.listing.limit"),
@@ -864,6 +866,14 @@ def _journals(conf: Configuration) -> tuple[JournalAddress, ...]:
 
 def _group_lookups_max(conf: Configuration) -> int:
     key = "hadoop.security.groups.cache.background.reload.threads"
+    count = conf.get_int(key)
+    if count < 1:
+        raise conf.bad_value(key, "at least 1")
+    return count
+
+
+def _deletion_step(conf: Configuration) -> int:
+    key = "dfs.namenode.block.deletion.increment"
     count = conf.get_int(key)
     if count < 1:
         raise conf.bad_value(key, "at least 1")

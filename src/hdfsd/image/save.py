@@ -81,9 +81,10 @@ def _erasure_coding(namespace: Namespace) -> Iterator[bytes]:
 
 
 def _inodes(namespace: Namespace, packer: InodePacker) -> Iterator[bytes]:
-    yield delimited(
-        pb.INodeSection(lastInodeId=namespace.last_inode_id, numInodes=namespace.inode_count)
-    )
+    count = namespace.inode_count
+    if namespace.detached:
+        count = sum(1 for _ in saved_past.all_rows(namespace))
+    yield delimited(pb.INodeSection(lastInodeId=namespace.last_inode_id, numInodes=count))
     for row in saved_past.all_rows(namespace):
         record = namespace.inode_record(saved_past.last_state(namespace, row))
         if isinstance(record, FileRow) and namespace.snapshots.grown:
@@ -93,6 +94,8 @@ def _inodes(namespace: Namespace, packer: InodePacker) -> Iterator[bytes]:
 
 def _files_under_construction(namespace: Namespace) -> Iterator[bytes]:
     for inode_id, _ in namespace.leases.open_files():
+        if not namespace.has(inode_id):
+            continue  # Deleted, but not freed yet.
         yield delimited(
             pb.FilesUnderConstructionSection.FileUnderConstructionEntry(
                 inodeId=inode_id, fullPath=namespace.path_of(inode_id)

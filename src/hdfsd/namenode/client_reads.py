@@ -177,6 +177,8 @@ class ClientReads:
             return response
         prefix = (request.path or "/").rstrip("/") + "/"
         for inode_id, holder in namespace.leases.open_files(request.id):
+            if not namespace.has(inode_id):
+                continue  # Deleted, but not freed yet.
             path = namespace.path_of(inode_id)
             if not f"{path}/".startswith(prefix):
                 continue

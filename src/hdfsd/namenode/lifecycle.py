@@ -126,6 +126,7 @@ class Lifecycle:
         """
         self._tasks.start("resources", self._monitors.watch_resources())
         self._tasks.start("blocks", self._monitors.watch_blocks())
+        self._tasks.start("removals", self._monitors.watch_removals())
         if self._make_journal is None:
             self._caught_up()
             await self._change(HAState.ACTIVE)

@@ -43,6 +43,16 @@ class Monitors:
             await asyncio.sleep(self._settings.replication.redundancy_interval_ms / 1000)
             await at_leisure(self._state.blocks.tick(self._clock.now_ms()), self._state)
 
+    async def watch_removals(self) -> None:
+        """Frees big trees that were deleted, beside the calls, in every state."""
+        more = asyncio.Event()
+        more.set()  # The log that was read at the start may have left some.
+        self._state.on_detached = more.set
+        while True:
+            await more.wait()
+            more.clear()
+            await at_leisure(self._state.free_detached(), self._state)
+
     async def watch_leases(self) -> None:
         """Releases what is past the hard limit (LeaseManager.Monitor); active only.
 

@@ -7,11 +7,11 @@ The active commits ops (`commit`: apply, then log), the standby and the loader r
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Protocol
 
 from hdfsd.base.errors import InvariantBroken, StandbyError
-from hdfsd.base.ids import InodeId, NamespaceInfo, TxId
+from hdfsd.base.ids import BlockId, InodeId, NamespaceInfo, TxId
 from hdfsd.blocks.blockmap import NO_ROW
 from hdfsd.blocks.manager import BlockManager
 from hdfsd.editlog import codec
@@ -19,7 +19,7 @@ from hdfsd.editlog.ops import NO_CALL_ID, NO_CLIENT_ID, EditOp
 from hdfsd.namenode.answers import Remembered, known_from
 from hdfsd.namenode.gate import HAState
 from hdfsd.namenode.retrycache import RetryCache
-from hdfsd.namespace import history
+from hdfsd.namespace import history, removal
 from hdfsd.namespace.apply import apply
 from hdfsd.namespace.effects import (
     BlockCopied,
@@ -71,6 +71,8 @@ class NameNodeState:
         self.long_works = 0
         self.log: Log | None = None
         """Set while active."""
+        self.on_detached: Callable[[], None] | None = None
+        """Told when a deleted tree is too big to be freed at once: `free_detached` has work."""
 
     @property
     def is_active(self) -> bool:
@@ -135,10 +137,19 @@ class NameNodeState:
         """Keeps the answer to an at-most-once call that was just committed."""
         self.retry.add(client_id, call_id, self.applied_txid, answer, now_ms)
 
+    def free_detached(self) -> Generator[None, None, None]:
+        """Frees deleted trees in steps: their inodes, leases and blocks."""
+        while self.namespace.detached:
+            gone = removal.step(self.namespace)
+            self._tell_blocks(BlocksRemoved(tuple(BlockId(block_id) for block_id in gone)))
+            yield
+
     def _apply(self, op: EditOp, now_ms: int) -> None:
         for effect in apply(self.namespace, op, now_ms):
             self._tell_blocks(effect)
         self.blocks.saw_gen_stamp(self.namespace.gen_stamp)
+        if self.namespace.detached and self.on_detached is not None:
+            self.on_detached()
 
     def _tell_blocks(self, effect: Effect) -> None:
         blocks = self.blocks

@@ -32,6 +32,7 @@ def namespace_limits(settings: NameNodeSettings) -> Limits:
         xattrs_enabled=settings.xattrs_enabled,
         list_limit=limits.listing_max,
         summary_step=limits.summary_step,
+        deletion_step=limits.deletion_step,
         snapshots_per_directory_max=limits.snapshots_per_directory_max,
         snapshots_max=limits.snapshots_max,
         snapshot_diff_page_max=limits.snapshot_diff_page_max,

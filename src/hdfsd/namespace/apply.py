@@ -14,7 +14,7 @@ from hdfsd.base.errors import InvariantBroken
 from hdfsd.base.ids import Block, BlockId, GenStamp, InodeId
 from hdfsd.editlog import ops
 from hdfsd.editlog.ops import EditOp
-from hdfsd.namespace import acl, history, quota
+from hdfsd.namespace import acl, history, quota, removal
 from hdfsd.namespace.effects import (
     BlockCopied,
     BlockReopened,
@@ -37,6 +37,9 @@ def apply(namespace: Namespace, op: EditOp, now_ms: int = 0) -> Sequence[Effect]
     """`now_ms` counts for leases only: 0 while a log is replayed (`leases.renew_all` at the end).
 
     Raises InvariantBroken when the op doesn't fit the tree (a replayed log must always fit)."""
+    if namespace.detached and type(op) in _AFTER_REMOVALS:
+        effects = _removed(removal.settle(namespace))
+        return (*effects, *_APPLIERS[type(op)](namespace, op, now_ms))
     return _APPLIERS[type(op)](namespace, op, now_ms)
 
 
@@ -206,8 +209,7 @@ def _remove(ns: Namespace, row: int, path: str, mtime_ms: int) -> Sequence[Effec
         rows = list(history.everything(ns, row))
         effects = _end(ns, rows, lambda: history.remove(ns, row))
     else:
-        quota.charge(ns, directory, quota.use_of_tree(ns, row), -1)
-        effects = _removed(history.remove(ns, row))
+        effects = _removed(removal.remove(ns, row))
     _touch_directory(ns, directory, mtime_ms)
     return effects
 
@@ -267,7 +269,7 @@ def _move(
         rows = list(history.everything(ns, row))
         effects = (*effects, *_end(ns, rows, lambda: _move_shown(ns, row, directory, name)))
     else:
-        _move_row(ns, row, directory, name)
+        effects = (*effects, *_move_row(ns, row, directory, name))
     _touch_directory(ns, source, timestamp)
     _touch_directory(ns, directory, timestamp)
     return effects
@@ -281,7 +283,8 @@ def _move_shown(ns: Namespace, row: int, directory: int, name: bytes) -> list[in
     return []
 
 
-def _move_row(ns: Namespace, row: int, directory: int, name: bytes) -> None:
+def _move_row(ns: Namespace, row: int, directory: int, name: bytes) -> Sequence[Effect]:
+    effects: Sequence[Effect] = _NOTHING
     source = ns.parents[row]
     # A big tree is walked only when somebody counts it anew. By storage type that may be so in
     # one place too: the policy may come from another directory now.
@@ -289,10 +292,12 @@ def _move_row(ns: Namespace, row: int, directory: int, name: bytes) -> None:
         quota.counters_above(ns, source) != quota.counters_above(ns, directory)
     )
     if recount:
+        effects = _removed(removal.settle(ns))
         quota.charge(ns, source, quota.use_of_tree(ns, row), -1)
     _relink(ns, row, directory, name)
     if recount:
         quota.charge(ns, directory, quota.count_tree(ns, row))
+    return effects
 
 
 def _relink(ns: Namespace, row: int, directory: int, name: bytes) -> None:
@@ -495,7 +500,7 @@ def _concat(ns: Namespace, op: ops.ConcatDeleteOp, now_ms: int) -> Sequence[Effe
         quota.charge(ns, directory, quota.use_of(ns, row), -1)
         ns.set_blocks(row, ())
         ns.unlink(row)
-        ns.remove_subtree(row)
+        ns.free_inode(row)
     ns.set_blocks(target, (*ns.row_blocks(target), *moved))
     ns.mtimes[target] = op.timestamp
     _touch_directory(ns, directory, op.timestamp)
@@ -806,3 +811,12 @@ _APPLIERS: dict[type[EditOp], _Applier] = {
     ops.RemoveErasureCodingPolicyOp: _retain,
 }
 """Every op class; a class that is missing here is an error of ours, found by the unit test."""
+_AFTER_REMOVALS = (
+    ops.SetQuotaOp,
+    ops.SetNSQuotaOp,
+    ops.ClearNSQuotaOp,
+    ops.SetQuotaByStorageTypeOp,
+    ops.SetStoragePolicyOp,
+    ops.CreateSnapshotOp,
+)
+"""What counts a tree, and what needs the past: no deleted tree may wait for its end then."""

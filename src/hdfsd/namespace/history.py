@@ -279,10 +279,7 @@ def _rows_in_versions(ns: Namespace, directory: int) -> dict[int, None]:
 def remove(ns: Namespace, row: int) -> list[int]:
     """Takes a row and all below it out of the present; gives the ids of blocks that are gone.
 
-    What snapshots show of them stays, in shells."""
-    if not ns.snapshots.count:
-        ns.unlink(row)
-        return ns.remove_subtree(row)
+    What snapshots show of them stays, in shells. Without snapshots: `removal`."""
     going = list(ns.subtree(row))
     for below in going:
         keep(ns, below)

@@ -115,6 +115,7 @@ class Limits:
     type_quotas_enabled: bool = True  # dfs.quota.by.storage.type.enabled
     list_limit: int = 1000  # dfs.ls.limit
     summary_step: int = 5000  # dfs.content-summary.limit, 0 = all in one
+    deletion_step: int = 1000  # dfs.namenode.block.deletion.increment
     snapshots_per_directory_max: int = 65_536  # dfs.namenode.snapshot.max.limit
     snapshots_max: int = 65_536  # dfs.namenode.snapshot.filesystem.limit
     snapshot_diff_page_max: int = 1000  # dfs.namenode.snapshotdiff.listing.limit

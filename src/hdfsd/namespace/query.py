@@ -513,8 +513,8 @@ def quota_usage(
         permission.check(ns, who, at.row, _READ_EXECUTE)
     if at.row < 0:
         raise FileNotFound(f"File/Directory does not exist: {at.path}")
-    limits = ns.quotas.get(at.row)
-    if limits is None:
+    kept = ns.quotas.get(at.row)
+    if kept is None:
         counts, shown = yield from _count(ns, who, at)
         types = _sum(counts.types, shown.types)
         return hdfs.QuotaUsageProto(
@@ -527,6 +527,7 @@ def quota_usage(
             spaceQuota=_U64,
             typeQuotaInfos=_type_quotas([QUOTA_RESET] * STORAGE_TYPE_COUNT, types),
         )
+    limits = quota.settled(ns, at.row, kept)
     return hdfs.QuotaUsageProto(
         fileAndDirectoryCount=limits.inodes,
         quota=limits.namespace_quota & _U64,

@@ -200,8 +200,26 @@ def verify(ns: Namespace, directory: int, use: Use, common_ancestor: int = NO_RO
     while row not in (NO_ROW, common_ancestor):
         quota = ns.quotas.get(row)
         if quota is not None:
-            _verify_one(ns, row, quota, use)
+            try:
+                _verify_one(ns, row, quota, use)
+            except (NSQuotaExceeded, DSQuotaExceeded, TypeQuotaExceeded):
+                if not ns.detached:
+                    raise
+                _verify_one(ns, row, settled(ns, row, quota), use)
         row = ns.parents[row]
+
+
+def settled(ns: Namespace, row: int, quota: QuotaDirectory) -> QuotaDirectory:
+    """The counts of a directory as they will be when all that was deleted below it is freed; walks
+    what is not."""
+    if not ns.detached:
+        return quota
+    left = QuotaDirectory(quota.namespace_quota, quota.space_quota, quota.type_quotas)
+    left.inodes, left.space, left.type_space = quota.inodes, quota.space, quota.type_space[:]
+    for top in ns.detached:
+        if history.is_below(ns, top, row):
+            _charge_one(left, count_tree(ns, top), -1)
+    return left
 
 
 def is_unlimited(ns: Namespace) -> bool:

@@ -7,7 +7,8 @@ A file's only block stands in its row; files of several blocks have a packed arr
 (`name_order`).
 
 Invariants: the row of id i is `row_of(i)`; a live row other than the root's is in the children of
-its parent exactly once; a path in the directory cache has all its ancestors there too.
+its parent exactly once, unless its tree was deleted and waits for `removal`; a path in the
+directory cache has all its ancestors there too.
 """
 
 from __future__ import annotations
@@ -153,6 +154,10 @@ class Namespace:
         self.quotas: dict[int, QuotaDirectory] = {}
         self.type_quota_count = 0
         """Directories with a quota by storage type: only then the use by type is kept."""
+        self.detached: dict[int, None] = {}
+        """Tops of deleted trees whose rows are not all free yet, the oldest first (`removal`)."""
+        self.way_down: list[int] = []
+        """From the first of them, which is not in it, to the directory that `removal` works in."""
         self._free = array("i")
         self._shadows = 0
         """Rows of inodes that have another row: past ones, and those left behind by renames."""
@@ -176,7 +181,7 @@ class Namespace:
 
     @property
     def inode_count(self) -> int:
-        """Inodes, those that only snapshots show included."""
+        """Inodes, those that only snapshots show and those still to be freed included."""
         return len(self.ids) - len(self._free) - self._shadows
 
     @property
@@ -255,7 +260,16 @@ class Namespace:
     def row_of(self, inode_id: int) -> int:
         """NO_ROW when there is no such inode."""
         page = self._pages.get(inode_id >> _PAGE_BITS)
-        return NO_ROW if page is None else page[inode_id & (_PAGE - 1)]
+        if page is None:
+            return NO_ROW
+        row = page[inode_id & (_PAGE - 1)]
+        return NO_ROW if self.detached and row > ROOT and not self._is_attached(row) else row
+
+    def _is_attached(self, row: int) -> bool:
+        """Whether a row's tree is in the namespace still."""
+        while row > ROOT and row not in self.detached:
+            row = self.parents[row]
+        return row == ROOT
 
     def _live_row(self, inode_id: int) -> int:
         row = self.row_of(inode_id)
@@ -534,17 +548,31 @@ class Namespace:
             if below is not None:
                 stack.extend(below)
 
-    def remove_subtree(self, row: int) -> list[int]:
-        """Frees the (unlinked) row and all below it; gives the ids of their blocks."""
+    def last_child(self, directory: int) -> int:
+        """NO_ROW when it has none."""
+        rows = self.children.get(directory)
+        return NO_ROW if rows is None else rows[-1]
+
+    def unlink_last_child(self, directory: int) -> None:
+        """Of a directory that nobody finds any more. The child keeps its parent."""
+        rows = self.children[directory]
+        if len(rows) == 1:
+            del self.children[directory]
+            self._beyond_ascii.discard(directory)
+        else:
+            rows.pop()
+        self._seen_directory = NO_ROW
+
+    def free_inode(self, row: int) -> list[int]:
+        """Frees a row that is in no directory and has no children; gives the ids of its blocks."""
         gone: list[int] = []
-        for below in list(self.subtree(row)):
-            block_id = self.block_ids[below]
-            if block_id == _MANY_BLOCKS:
-                gone.extend(self.many_blocks.pop(below)[0::3])
-            elif block_id != _NO_BLOCK:
-                gone.append(block_id)
-            self._drop_side_tables(below)
-            self._free_row(below)
+        block_id = self.block_ids[row]
+        if block_id == _MANY_BLOCKS:
+            gone.extend(self.many_blocks.pop(row)[0::3])
+        elif block_id != _NO_BLOCK:
+            gone.append(block_id)
+        self._drop_side_tables(row)
+        self._free_row(row)
         self._blocks -= len(gone)
         return gone
 
@@ -687,7 +715,7 @@ class Namespace:
         """Rows of the present."""
         for number in sorted(self._pages):
             for row in self._pages[number]:
-                if row >= 0:
+                if row >= 0 and (not self.detached or self._is_attached(row)):
                     yield row
 
     def inodes(self) -> Iterator[FileRow | DirectoryRow | SymlinkRow]:

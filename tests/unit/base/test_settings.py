@@ -15,6 +15,7 @@ from hdfsd.base.settings import (
     DataNodeSettings,
     FailoverSettings,
     JournalNodeSettings,
+    LimitSettings,
     NameNodeSettings,
     directory_of,
     fencing_methods,
@@ -167,6 +168,14 @@ def test_how_images_are_compressed() -> None:
         NameNodeSettings.from_configuration(
             parse({"dfs.image.compress": "true", codec: "org.example.Codec"}), nowhere
         )
+
+
+def test_deletions_go_on_by_some_inodes() -> None:
+    assert LimitSettings.from_configuration(parse({})).deletion_step == 1000, "as Hadoop's"
+    key = "dfs.namenode.block.deletion.increment"
+    assert LimitSettings.from_configuration(parse({key: "7"})).deletion_step == 7
+    with pytest.raises(ConfigError, match=f"{key}.*at least 1"):
+        LimitSettings.from_configuration(parse({key: "0"}))
 
 
 def test_who_lets_others_go_first_and_who_is_never_elected() -> None:

@@ -143,7 +143,7 @@ def test_what_was_deleted_unchanged_has_its_last_state() -> None:
 def test_an_open_file_that_was_deleted_has_no_lease() -> None:
     image = Image(children=())
     row = image.ns.row_of(FILE)
-    image.ns.remove_subtree(row)
+    image.ns.free_inode(row)
     image.ns.restore_file(image.file(9)._replace(writer=("client", "machine")))
     image.start()
     image.roots((2, (), ()), (1, (), ()), (0, (FILE,), ()))
