@@ -2,13 +2,15 @@
 
 The write outage of `kill -9` and of `haadmin -failover`, first with an empty namespace, then with a
 million files and 100,000 that are being written, each under a lease of its own. Three stand-ins for
-DataNodes report every block to both NameNodes. What is printed goes into docs/FAILOVER.md.
+DataNodes report every block to both NameNodes. In the end all of it is deleted by one call. What is
+printed goes into docs/FAILOVER.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +19,7 @@ from hashlib import md5
 from pathlib import Path
 from statistics import median
 from time import monotonic, sleep
+from urllib.request import urlopen
 
 from clusters import HdfsdCluster
 from hdfsd.base.ids import Address, TxId
@@ -36,6 +39,8 @@ from outage import outage_s
 
 READY_S = 900.0
 POLL_S = 0.5
+FEW = 20_000
+"""Inodes that the writer itself may have made meanwhile."""
 STAND_IN = Path(__file__).with_name("stand_in_datanode.py")
 STAND_INS = 3
 OPTIONS = (
@@ -114,6 +119,33 @@ class Laden:
         active = self.cluster.active()
         other = self.cluster.other(active)
         return self._outage(active, lambda: self.cluster.fail_over(active, other))
+
+    def delete_all(self) -> tuple[float, float, float]:
+        """The longest time between two acknowledged writes while all files are deleted by one call;
+        when it was answered, and when all was freed. Seconds."""
+        active = self.cluster.active()
+        moments: list[float] = []
+
+        def delete() -> None:
+            began = monotonic()
+            request = client_namenode.DeleteRequestProto(src="/bench", recursive=True)
+            asyncio.run(ask(active, "delete", request))
+            moments.append(monotonic() - began)
+            while self._inodes(active) > FEW:
+                sleep(POLL_S)
+            moments.append(monotonic() - began)
+
+        addresses = self.cluster.namenodes
+        longest = asyncio.run(outage_s(addresses, active, delete, disturbs=False))
+        return longest, moments[0], moments[1]
+
+    def _inodes(self, namenode: Address) -> int:
+        record = Record.load(self._directory)
+        assert record is not None
+        daemon = record.plan.find(self.cluster.name_of(namenode))
+        url = f"http://{daemon.address('http')}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystem"
+        with urlopen(url, timeout=30) as answer:
+            return int(json.load(answer)["beans"][0]["FilesTotal"])
 
     def _outage(self, active: Address, disturb: Callable[[], object]) -> float:
         return asyncio.run(outage_s(self.cluster.namenodes, active, disturb))
@@ -211,6 +243,12 @@ def main() -> int:
             laden.wait_ready()
             print(f"loaded and reported after {monotonic() - began:.0f} s", flush=True)
             measure(laden, f"{asked.files:,} files, {asked.open:,} open", asked.rounds)
+            longest, answered, freed = laden.delete_all()
+            print(
+                f"all deleted: answered after {answered:.3f} s, freed after {freed:.1f} s,"
+                f" longest time between two writes {longest:.3f} s",
+                flush=True,
+            )
     finally:
         laden.cluster.close()
     return 0
