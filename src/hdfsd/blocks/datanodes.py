@@ -31,6 +31,7 @@ class Storage:
         "failed",
         "heartbeat_since_failover",
         "index",
+        "left_over",
         "mount",
         "node",
         "non_dfs_used",
@@ -56,6 +57,9 @@ class Storage:
         self.rows = RowSet()
         self.scan: RowSet | None = None
         """Rows seen by the full report being processed."""
+        self.left_over: dict[BlockId, Block] = {}
+        """Replicas whose blocks were deleted while another NameNode was active: should it not have
+        had them deleted, we will."""
         self.report_count = 0
         self.contents_stale = True
         """P5: no full report since we became active; its replicas may have been deleted already

@@ -141,7 +141,7 @@ class BlockManager:
             for storage in self.blocks.holders(row):
                 mark = self.blocks.corrupt_mark(row, storage)
                 stamp = block.gen_stamp if mark is None else GenStamp(mark.gen_stamp)
-                self.redundancy.invalidate(storage.node, Block(block_id, block.num_bytes, stamp))
+                self.redundancy.delete(storage, Block(block_id, block.num_bytes, stamp))
             self.redundancy.forget(block_id)
             self._reconciler.queued.take(block_id)
             self.blocks.remove(row)
@@ -245,8 +245,7 @@ class BlockManager:
             self._populate()
 
     def _populate(self) -> None:
-        self.redundancy.populating = True
-        self._scan = self.redundancy.scan_all()
+        self._scan = self.redundancy.populate()
 
     def _run_scan(self) -> Generator[None, None, None]:
         yield from self._scan

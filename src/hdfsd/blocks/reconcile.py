@@ -84,6 +84,7 @@ class Reconciler:
             self.queued.add(storage, block, None)
             return
         self.queued.supersede(storage, block.block_id)
+        storage.left_over.pop(block.block_id, None)
         if row != NO_ROW:
             self.lost(row, storage)
 
@@ -165,11 +166,13 @@ class Reconciler:
         registration = storage.node.registrations
         scan = storage.scan = RowSet()
         before = storage.rows.copy()
+        gone = set(storage.left_over)
         budget = STEP_REPLICAS
         for block_id, length, stamp, state in replicas:
             if not self._is_known(storage, scan, block_id, length, stamp, state):
                 block = Block(BlockId(block_id), length, GenStamp(stamp))
                 self.reported(storage, block, state)
+                gone.discard(block.block_id)
             budget -= 1
             if not budget:
                 yield
@@ -183,6 +186,8 @@ class Reconciler:
                 yield
                 _check_current(storage, scan, registration)
                 budget = STEP_REPLICAS
+        for block_id in gone:
+            storage.left_over.pop(block_id, None)
         storage.scan = None
         storage.reported()
         self._redundancy.remind(storage)

@@ -203,6 +203,25 @@ class Redundancy:
         if self.populating and node.alive:
             node.invalidate[block.block_id] = block
 
+    def delete(self, storage: Storage, block: Block) -> None:
+        """The block of this replica was deleted. Who isn't active remembers it until the DataNode
+        says that the replica is gone, or it becomes active itself."""
+        if self.populating:
+            self.invalidate(storage.node, block)
+        else:
+            storage.left_over[block.block_id] = block
+
+    def populate(self) -> Iterator[None]:
+        """From here on replicas are copied and deleted on our word. The steps look at every
+        block."""
+        self.populating = True
+        for node in self._datanodes.nodes():
+            for storage in node.storages.values():
+                for block in storage.left_over.values():
+                    self.invalidate(node, block)
+                storage.left_over.clear()
+        return self.scan_all()
+
     def remind(self, storage: Storage) -> None:
         """A full report of the storage ended: what it should have deleted and still holds must be
         told again, the command may have been lost."""

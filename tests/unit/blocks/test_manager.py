@@ -342,6 +342,25 @@ def test_removed_blocks_are_deleted_everywhere(world):
         world.manager.state(what.block_id)
 
 
+def test_what_the_former_active_did_not_have_deleted_the_next_one_does(worlds):
+    world = worlds(active=False)
+    nodes(world, "abcd")
+    what, other = world.add_block(replication=4), world.add_block(1, replication=2)
+    for name in "abcd":
+        world.received(name, what)
+    world.manager.remove_blocks([what.block_id])
+    world.deleted("b", what)
+    world.full_report("c", [other])
+    world.full_report("d", [other, what])
+    assert [world.heartbeat(name) for name in "abcd"] == [[]] * 4
+    world.activate()
+    commanded = [world.deletions(world.heartbeat(name)) for name in "abcd"]
+    assert commanded == [[what.block_id], [], [], [what.block_id]]
+    world.manager.become_standby()
+    world.activate()
+    assert world.deletions(world.heartbeat("a")) == []
+
+
 def test_moved_blocks_belong_to_the_target_with_its_replication(world):
     nodes(world, "ab")
     what = world.add_block(replication=2)
