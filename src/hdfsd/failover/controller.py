@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,7 @@ ATTEMPT_WAIT_MS = 60_000
 """doGracefulFailover: how long beyond the time of ceding an attempt may take."""
 PEER_MS = 1000
 """What another controller may take to say how its NameNode is."""
+TO_BE_ACTIVE = (State.PROMOTING, State.PROMOTING_BLIND)
 LOOK_S = 2.0
 """How long an explanation waits for the lock service."""
 
@@ -353,12 +354,15 @@ class FailoverController:
     async def promote(self) -> None:
         log.info("trying to make %s active", self._name)
         started_ms = self._clock.now_ms()
+        limit_ms = self._settings.new_active_timeout_ms
         try:
-            await self._transition(ServiceState.ACTIVE, self._settings.new_active_timeout_ms)
+            obeyed = await self._transition(ServiceState.ACTIVE, limit_ms, TO_BE_ACTIVE)
         except HdfsdError as error:
             self._record_attempt(False, f"Couldn't make {self._name} active: {error}")
             raise
-        if self.election in (State.PROMOTING, State.PROMOTING_BLIND):
+        if not obeyed:
+            raise ServiceFailed(f"the election went on before {self._name} could be asked")
+        if self.election in TO_BE_ACTIVE:
             self._policy.became(ServiceState.ACTIVE)
         took_ms = self._clock.now_ms() - started_ms
         status = f"Successfully transitioned {self._name} to active state"
@@ -367,18 +371,28 @@ class FailoverController:
 
     async def demote(self) -> None:
         log.info("the election wants %s to be standby", self._name)
+        limit_ms = self._settings.graceful_fence_timeout_ms
         try:
-            await self._transition(ServiceState.STANDBY, self._settings.graceful_fence_timeout_ms)
+            await self._transition(ServiceState.STANDBY, limit_ms)
         except HdfsdError as error:
             # Likely fenced at this moment; its health decides what happens next.
             log.error("couldn't make %s standby: %s", self._name, error)
         if self.election in (State.STANDBY, State.CONTENDING, State.LOOKING):
             self._policy.became(ServiceState.STANDBY)
 
-    async def _transition(self, state: ServiceState, deadline_ms: int) -> None:
+    async def _transition(
+        self, state: ServiceState, deadline_ms: int, wanted_in: Container[State] | None = None
+    ) -> bool:
+        """`wanted_in`: states of the election in which this is still wanted when the NameNode has
+        done what it was told before; False: it is not."""
         # One order at a time: the NameNode must hear the last one last.
         async with self._transition_lock:
+            if wanted_in is not None and self.election not in wanted_in:
+                # F3: by now another may have fenced it, and nobody would again.
+                log.info("the election does not want %s to be %s now", self._name, state.name)
+                return False
             await self._service.transition(state, RequestSource.CONTROLLER, deadline_ms=deadline_ms)
+            return True
 
     def _record_attempt(self, succeeded: bool, status: str) -> None:
         self._attempt = Attempt(self._attempt.number + 1, succeeded, status)

@@ -128,6 +128,28 @@ def test_nobody_becomes_active_before_the_old_active_is_fenced(world: World) -> 
     world.run(story())
 
 
+def test_an_order_that_had_to_wait_is_not_given_when_the_election_went_on(world: World) -> None:
+    """Simulator seed 2479: another had fenced the NameNode when it came (F3)."""
+
+    async def story() -> None:
+        namenode, session = world.namenodes["nn1"], world.sessions["nn1"]
+        namenode.slow_ms = 2000
+        controller = world.start("nn1")
+        await world.until(lambda: len(namenode.orders) == 1)
+        # The session ends, and the lock is won anew, while the NameNode still does as it was told.
+        session.expire()
+        await world.until(lambda: controller.election is State.PROMOTING)
+        session.expire()
+        session.reachable = False
+        await asyncio.sleep(5)
+        assert [state for state, _ in namenode.orders] == ["ACTIVE"]
+        session.reachable = True
+        await world.until(lambda: controller.election is State.ACTIVE)
+        assert [state for state, _ in namenode.orders] == ["ACTIVE", "ACTIVE"]
+
+    world.run(story())
+
+
 def test_a_promotion_that_fails_leaves_the_lock_to_others(world: World) -> None:
     async def story() -> None:
         world.namenodes["nn1"].refusal = ServiceFailed("no quorum of journals")
