@@ -26,17 +26,13 @@ def site(
     zookeeper_command: list[str],
     network_namespaces: None,
 ) -> Iterator[HaSite]:
-    found = HaSite(
+    with HaSite(
         tmp_path_factory.mktemp("site"),
         zookeeper_command,
         namenodes=("nn1", "nn2"),
         journals={f"jn{port}": ("journals", port) for port in JOURNAL_PORTS},
-    )
-    try:
-        found.start()
+    ) as found:
         yield found
-    finally:
-        found.stop()
 
 
 @pytest.fixture

@@ -41,18 +41,14 @@ def site(
     zookeeper_command: list[str],
     network_namespaces: None,
 ) -> Iterator[HaSite]:
-    found = HaSite(
+    with HaSite(
         tmp_path_factory.mktemp("site"),
         zookeeper_command,
         namenodes=("nn1", "nn2"),
         journals=JOURNALS,
         settings=DEFAULTS,
-    )
-    try:
-        found.start()
+    ) as found:
         yield found
-    finally:
-        found.stop()
 
 
 def start_again(site: HaSite, name: str) -> None:
