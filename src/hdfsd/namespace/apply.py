@@ -205,9 +205,10 @@ def _remove(ns: Namespace, row: int, path: str, mtime_ms: int) -> Sequence[Effec
     if ns.kinds[row] == DIRECTORY:
         ns.forget_directory(path, row)
     history.keep(ns, directory)
-    if ns.snapshots.count:
+    if history.may_be_shown(ns, row):
+        effects = _removed(removal.settle(ns))
         rows = list(history.everything(ns, row))
-        effects = _end(ns, rows, lambda: history.remove(ns, row))
+        effects = (*effects, *_end(ns, rows, lambda: history.remove(ns, row)))
     else:
         effects = _removed(removal.remove(ns, row))
     _touch_directory(ns, directory, mtime_ms)

@@ -48,6 +48,14 @@ def newest(
     return best
 
 
+def may_be_shown(ns: Namespace, row: int) -> bool:
+    """Whether a snapshot shows something of the row or of what is below it. (No directory below it
+    may have snapshots of its own.)"""
+    snapshots = ns.snapshots
+    # Looked for nowhere: what was renamed out of a snapshot may be anywhere.
+    return snapshots.count > 0 and (bool(snapshots.before) or newest(ns, row) != NO_SNAPSHOT)
+
+
 def is_shown(ns: Namespace, row: int, snapshot_id: int) -> bool:
     return newest(ns, row, snapshot_id + 1) == snapshot_id
 
@@ -279,7 +287,7 @@ def _rows_in_versions(ns: Namespace, directory: int) -> dict[int, None]:
 def remove(ns: Namespace, row: int) -> list[int]:
     """Takes a row and all below it out of the present; gives the ids of blocks that are gone.
 
-    What snapshots show of them stays, in shells. Without snapshots: `removal`."""
+    What snapshots show of them stays, in shells. Of what no snapshot shows: `removal`."""
     going = list(ns.subtree(row))
     for below in going:
         keep(ns, below)

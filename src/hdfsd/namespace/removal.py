@@ -5,7 +5,7 @@ ones are freed on the spot. The rest of a big one waits in `Namespace.detached`,
 until somebody calls `step` often enough; its inodes count in quotas and totals until they are
 freed. A tree keeps the directory that it was in until then: it is charged to those above.
 
-While a snapshot exists nothing waits: then every row's past is looked at when a tree goes
+A tree of which a snapshot may show something goes in one piece: each of its rows may leave a shell
 (`history.remove`).
 """
 

@@ -34,7 +34,8 @@ class Twins(Walk):
         self.slow = Namespace(Limits(deletion_step=step), owner, 0)
         self.slow_held: set[int] = set()
         super().__init__(seed)
-        self.waited = 0
+        self.snapshots_wanted = self.dice.choice((0.0, 0.1, 1.0))
+        self.waited = self.waited_beside_snapshots = 0
 
     def apply(self, op: ops.EditOp) -> None:
         super().apply(op)
@@ -55,10 +56,12 @@ class Twins(Walk):
         if self.dice.random() < 0.1:
             self.step_quota()
         super().step()
-        self.waited += len(self.slow.detached)
+        waiting = len(self.slow.detached)
+        self.waited += waiting
+        self.waited_beside_snapshots += waiting if self.slow.snapshots.count else 0
 
     def step_snapshot(self) -> None:
-        if self.dice.random() < 0.1:
+        if self.dice.random() < self.snapshots_wanted:
             super().step_snapshot()
 
     def step_quota(self) -> None:
@@ -81,7 +84,6 @@ class Twins(Walk):
         assert not differences(ns, slow, "at once / in steps")
         if not len(self.ops) % 7:
             assert image(ns) == image(slow)
-        assert not (slow.detached and slow.snapshots.count)
         current = {node.inode_id for _, node in self.model.walk()}
         for inode_id in range(ROOT + 1, self.ids + 1):
             assert slow.has(InodeId(inode_id)) == (inode_id in current)
@@ -124,13 +126,15 @@ def test_nobody_can_tell(seed: int) -> None:
 
 
 def test_something_waited_in_these_walks() -> None:
-    waited = 0
-    for seed in range(8):
+    waited = beside_snapshots = 0
+    for seed in range(25):
         twins = Twins(seed)
         for _ in range(120):
             twins.step()
         waited += twins.waited
+        beside_snapshots += twins.waited_beside_snapshots
     assert waited > 20
+    assert beside_snapshots > 0
 
 
 # -- one big tree ----------------------------------------------------------------------------
