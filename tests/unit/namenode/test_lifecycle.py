@@ -220,6 +220,27 @@ def test_becoming_what_one_is_does_nothing() -> None:
     on_virtual_time(story)
 
 
+def test_a_request_that_waits_is_void_when_the_opposite_is_asked_for() -> None:
+    """Simulator seed 4815: who asked had given up, another controller had fenced the NameNode."""
+
+    async def story(made: LivingNameNode) -> None:
+        life = made.lifecycle
+        await life.start()
+        async with life._changing:
+            asked = (life.become_active(), life.become_standby())
+            waiting = [asyncio.create_task(order) for order in asked]
+            await asyncio.sleep(1)
+        up, down = await asyncio.gather(*waiting, return_exceptions=True)
+        assert isinstance(up, ServiceFailed)
+        assert "another one came, not to be active" in str(up)
+        assert down is None
+        assert made.state.ha_state is HAState.STANDBY
+        await life.become_active()
+        assert made.state.ha_state is HAState.ACTIVE
+
+    on_virtual_time(story)
+
+
 def test_leases_are_as_if_renewed_at_the_takeover() -> None:
     async def story(first: LivingNameNode, second: LivingNameNode) -> None:
         await first.lifecycle.become_active()
