@@ -267,6 +267,7 @@ def _move(
     for changing in (source, directory, row):
         history.keep(ns, changing)
     if row in ns.snapshots.versions:
+        effects = (*effects, *_removed(removal.settle(ns)))
         rows = list(history.everything(ns, row))
         effects = (*effects, *_end(ns, rows, lambda: _move_shown(ns, row, directory, name)))
     else:
@@ -818,6 +819,5 @@ _AFTER_REMOVALS = (
     ops.ClearNSQuotaOp,
     ops.SetQuotaByStorageTypeOp,
     ops.SetStoragePolicyOp,
-    ops.CreateSnapshotOp,
 )
-"""What counts a tree, and what needs the past: no deleted tree may wait for its end then."""
+"""What counts whole trees: no deleted one may wait for its end then."""

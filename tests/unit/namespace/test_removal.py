@@ -34,6 +34,7 @@ class Twins(Walk):
         self.slow = Namespace(Limits(deletion_step=step), owner, 0)
         self.slow_held: set[int] = set()
         super().__init__(seed)
+        self.pace = self.dice.choice((0.03, 0.3))
         self.snapshots_wanted = self.dice.choice((0.0, 0.1, 1.0))
         self.waited = self.waited_beside_snapshots = 0
 
@@ -51,7 +52,7 @@ class Twins(Walk):
         self.slow_held -= set(blocks)
 
     def step(self) -> None:
-        if self.dice.random() < 0.3:
+        if self.dice.random() < self.pace:
             self.free(removal.step(self.slow))
         if self.dice.random() < 0.1:
             self.step_quota()
@@ -207,3 +208,25 @@ def test_who_counts_a_tree_waits_for_none() -> None:
     apply(ns, ops.SetQuotaOp("/q", 5, 1 << 40))
     assert not ns.detached
     assert ns.quotas[ns.lookup("/q")].inodes == 1
+
+
+@pytest.mark.parametrize("shown", [True, False])
+def test_a_directory_may_be_moved_to_where_another_quota_counts(shown: bool) -> None:
+    """What was deleted in it counts where it was, and nowhere later."""
+    ns = big_tree(10)
+    apply(ns, ops.MkdirOp(30_000, "/p", 1, 1, OWNER))
+    apply(ns, ops.SetQuotaOp("/p", 100, -1))
+    apply(ns, ops.MkdirOp(30_001, "/q/moved", 1, 1, OWNER))
+    if shown:
+        apply(ns, ops.AllowSnapshotOp("/q"))
+        apply(ns, ops.CreateSnapshotOp("/q", "s", 1))
+    apply(ns, ops.MkdirOp(30_002, "/q/moved/new", 1, 1, OWNER))
+    for number in range(10):
+        apply(ns, ops.MkdirOp(30_003 + number, f"/q/moved/new/{number}", 1, 1, OWNER))
+    apply(ns, ops.DeleteOp("/q/moved/new", 2))
+    assert ns.detached
+    apply(ns, ops.RenameOp("/q/moved", "/p/moved", 3, bytes([ops.RENAME_NONE])))
+    removal.settle(ns)
+    kept = {row: count.inodes for row, count in ns.quotas.items()}
+    quota.recount(ns)
+    assert {row: count.inodes for row, count in ns.quotas.items()} == kept
