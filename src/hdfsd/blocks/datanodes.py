@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hdfsd.base.errors import UnregisteredNode
-from hdfsd.base.ids import Block, BlockId, NamespaceInfo
+from hdfsd.base.ids import BlockId, GenStamp, NamespaceInfo
 from hdfsd.blocks.rowset import RowSet
 from hdfsd.blocks.settings import BlockSettings
 from hdfsd.wire.messages import datanode, hdfs
@@ -18,6 +18,11 @@ from hdfsd.wire.messages import datanode, hdfs
 DEFAULT_RACK = "/default-rack"
 SCHEDULED_ROLL_MS = 600_000
 """Scheduled writes that were never heard of again are forgotten after one to two of these."""
+
+
+LengthAndStamp = tuple[int, GenStamp]
+"""Of a replica that waits for its deletion. The garbage collector passes over tuples of numbers:
+three million objects would hold up the loop for a quarter of a second."""
 
 
 class Storage:
@@ -57,7 +62,7 @@ class Storage:
         self.rows = RowSet()
         self.scan: RowSet | None = None
         """Rows seen by the full report being processed."""
-        self.left_over: dict[BlockId, Block] = {}
+        self.left_over: dict[BlockId, LengthAndStamp] = {}
         """Replicas whose blocks were deleted while another NameNode was active: should it not have
         had them deleted, we will."""
         self.report_count = 0
@@ -168,7 +173,7 @@ class DataNode:
         self.info: hdfs.DatanodeInfoProto | None = None
         """How clients see the node, as of its last heartbeat; None: to be made."""
         self.recoveries: dict[BlockId, None] = {}
-        self.invalidate: dict[BlockId, Block] = {}
+        self.invalidate: dict[BlockId, LengthAndStamp] = {}
 
     @property
     def xfer_address(self) -> str:

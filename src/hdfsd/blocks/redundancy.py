@@ -201,7 +201,7 @@ class Redundancy:
     def invalidate(self, node: DataNode, block: Block) -> None:
         """The node must delete its replica, at its next heartbeat."""
         if self.populating and node.alive:
-            node.invalidate[block.block_id] = block
+            node.invalidate[block.block_id] = (block.num_bytes, block.gen_stamp)
 
     def delete(self, storage: Storage, block: Block) -> None:
         """The block of this replica was deleted. Who isn't active remembers it until the DataNode
@@ -209,7 +209,7 @@ class Redundancy:
         if self.populating:
             self.invalidate(storage.node, block)
         else:
-            storage.left_over[block.block_id] = block
+            storage.left_over[block.block_id] = (block.num_bytes, block.gen_stamp)
 
     def populate(self) -> Iterator[None]:
         """From here on replicas are copied and deleted on our word. The steps look at every
@@ -217,8 +217,8 @@ class Redundancy:
         self.populating = True
         for node in self._datanodes.nodes():
             for storage in node.storages.values():
-                for block in storage.left_over.values():
-                    self.invalidate(node, block)
+                if node.alive:
+                    node.invalidate.update(storage.left_over)
                 storage.left_over.clear()
         return self.scan_all()
 
@@ -232,7 +232,7 @@ class Redundancy:
 
     def is_invalidated(self, node: DataNode, block: Block) -> bool:
         waiting = node.invalidate.get(block.block_id)
-        return waiting is not None and waiting.gen_stamp == block.gen_stamp
+        return waiting is not None and waiting[1] == block.gen_stamp
 
     def node_gone(self, node: DataNode) -> None:
         """Its replicas were removed one by one; this is the rest."""
@@ -435,7 +435,7 @@ class Redundancy:
         taken: list[Block] = []
         while node.invalidate and len(taken) < self._settings.invalidate_limit:
             block_id = next(iter(node.invalidate))
-            block = node.invalidate.pop(block_id)
+            block = Block(block_id, *node.invalidate.pop(block_id))
             if not self._is_needed_after_all(node, block):
                 taken.append(block)
         return taken
