@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from hdfsd.base.proxy_providers import ProxyProvider, Search
+from hdfsd.base.proxy_providers import Search
 from hdfsd.client.proxy import NameNodeProxy
+from hdfsd.namenode.state import NameNodeState
 from hdfsd.rpc.retry import Backoff
-from hdfsd.sim.cluster import USER, Cluster
+from hdfsd.sim.cluster import Cluster
+from hdfsd.sim.workload import proxy_of
 from hdfsd.sim.world import Process
 from hdfsd.wire.messages import acl, client_namenode
 
@@ -35,15 +37,19 @@ def creation(path: str) -> client_namenode.CreateRequestProto:
     )
 
 
+def states(cluster: Cluster) -> list[NameNodeState]:
+    """Of the NameNodes that run."""
+    return [state for name in ("nn1", "nn2") if (state := cluster.state_of(name)) is not None]
+
+
 async def settled(cluster: Cluster) -> str:
     """The active, once the standby knows all that it knows."""
     end_s = cluster.world.loop.time() + SETTLES_S
     while cluster.world.loop.time() < end_s:
-        states = [state for name in ("nn1", "nn2") if (state := cluster.state_of(name))]
+        txids = [state.applied_txid for state in states(cluster)]
         actives = cluster.actives()
-        if len(actives) == 1 and len({state.applied_txid for state in states}) == 1:
-            if len(states) == 2:
-                return actives[0]
+        if len(actives) == 1 and len(txids) == 2 and len(set(txids)) == 1:
+            return actives[0]
         await asyncio.sleep(0.02)
     raise AssertionError("the cluster does not come to rest")
 
@@ -56,15 +62,7 @@ def run(
     """The whole tale, from a fresh cluster on; raises what the client found wrong."""
 
     async def client(process: Process) -> None:
-        proxy = NameNodeProxy(
-            cluster.addresses(),
-            network=process.network,
-            dice=process.dice,
-            user=USER,
-            backoff=BACKOFF,
-            timeout_ms=5_000,
-            provider=ProxyProvider(search),
-        )
+        proxy = proxy_of(cluster, process, backoff=BACKOFF, timeout_ms=5_000, search=search)
         await tell(proxy)
         await proxy.close()
 

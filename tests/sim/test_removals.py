@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tale import MODE, QUICK, creation, run, settled
+from tale import MODE, QUICK, creation, run, settled, states
 
 from hdfsd.client.proxy import NameNodeProxy
 from hdfsd.namenode.state import NameNodeState
@@ -17,10 +17,6 @@ pytestmark = pytest.mark.sim
 
 DIRECTORIES, FILES, ROUNDS = 4, 8, 2
 IN_STEPS = QUICK | {"dfs.namenode.block.deletion.increment": "3"}
-
-
-def states(cluster: Cluster) -> list[NameNodeState]:
-    return [state for name in ("nn1", "nn2") if (state := cluster.state_of(name)) is not None]
 
 
 async def make_tree(proxy: NameNodeProxy) -> None:

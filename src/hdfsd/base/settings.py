@@ -192,7 +192,7 @@ class LimitSettings:
             xattr_size_max=conf.get_size(f"{limits}.max-xattr-size"),
             listing_max=conf.get_int("dfs.ls.limit"),
             summary_step=conf.get_int("dfs.content-summary.limit"),
-            deletion_step=_deletion_step(conf),
+            deletion_step=_at_least_one(conf, "dfs.namenode.block.deletion.increment"),
             snapshots_per_directory_max=conf.get_int("dfs.namenode.snapshot.max.limit"),
             snapshots_max=conf.get_int("dfs.namenode.snapshot.filesystem.limit"),
             snapshot_diff_page_max=conf.get_int("dfs.namenode.snapshotdiff.listing.limit"),
@@ -457,7 +457,9 @@ class NameNodeSettings:
             content_summary_limit=conf.get_int("dfs.content-summary.limit"),
             rpc_frame_bytes_max=conf.get_size("ipc.maximum.data.length"),
             group_overrides=conf.get("hadoop.user.group.static.mapping.overrides") or "",
-            group_lookups_max=_group_lookups_max(conf),
+            group_lookups_max=_at_least_one(
+                conf, "hadoop.security.groups.cache.background.reload.threads"
+            ),
             group_cache_ms=conf.get_duration_ms("hadoop.security.groups.cache.secs", "s"),
             group_negative_cache_ms=conf.get_duration_ms(
                 "hadoop.security.groups.negative-cache.secs", "s"
@@ -864,16 +866,7 @@ def _journals(conf: Configuration) -> tuple[JournalAddress, ...]:
     return tuple(found.values())
 
 
-def _group_lookups_max(conf: Configuration) -> int:
-    key = "hadoop.security.groups.cache.background.reload.threads"
-    count = conf.get_int(key)
-    if count < 1:
-        raise conf.bad_value(key, "at least 1")
-    return count
-
-
-def _deletion_step(conf: Configuration) -> int:
-    key = "dfs.namenode.block.deletion.increment"
+def _at_least_one(conf: Configuration, key: str) -> int:
     count = conf.get_int(key)
     if count < 1:
         raise conf.bad_value(key, "at least 1")

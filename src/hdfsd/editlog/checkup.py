@@ -56,10 +56,7 @@ class SegmentReport:
     @property
     def _reaches_its_end(self) -> bool:
         """False for an open segment, whose name has none."""
-        named_last = self.file.last_txid
-        return (
-            named_last is not None and self.last_txid is not None and self.last_txid >= named_last
-        )
+        return self.file.last_txid is not None and self.end_txid == self.file.last_txid
 
     def problems(self) -> Iterator[str]:
         """What must not be in any journal."""

@@ -371,9 +371,8 @@ class FailoverController:
 
     async def demote(self) -> None:
         log.info("the election wants %s to be standby", self._name)
-        limit_ms = self._settings.graceful_fence_timeout_ms
         try:
-            await self._transition(ServiceState.STANDBY, limit_ms)
+            await self._transition(ServiceState.STANDBY, self._settings.graceful_fence_timeout_ms)
         except HdfsdError as error:
             # Likely fenced at this moment; its health decides what happens next.
             log.error("couldn't make %s standby: %s", self._name, error)

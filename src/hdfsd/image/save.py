@@ -93,9 +93,7 @@ def _inodes(namespace: Namespace, packer: InodePacker) -> Iterator[bytes]:
 
 
 def _files_under_construction(namespace: Namespace) -> Iterator[bytes]:
-    for inode_id, _ in namespace.leases.open_files():
-        if not namespace.has(inode_id):
-            continue  # Deleted, but not freed yet.
+    for inode_id, _ in namespace.leased_files():
         yield delimited(
             pb.FilesUnderConstructionSection.FileUnderConstructionEntry(
                 inodeId=inode_id, fullPath=namespace.path_of(inode_id)

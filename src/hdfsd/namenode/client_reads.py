@@ -176,9 +176,7 @@ class ClientReads:
             # Nobody is decommissioned, so no file can block it.
             return response
         prefix = (request.path or "/").rstrip("/") + "/"
-        for inode_id, holder in namespace.leases.open_files(request.id):
-            if not namespace.has(inode_id):
-                continue  # Deleted, but not freed yet.
+        for inode_id, holder in namespace.leased_files(request.id):
             path = namespace.path_of(inode_id)
             if not f"{path}/".startswith(prefix):
                 continue

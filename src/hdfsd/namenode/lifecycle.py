@@ -87,8 +87,8 @@ class Lifecycle:
         self.checkpointer: Checkpointer | None = None
         """Of the last time as a standby, for those who look."""
         self._changing = asyncio.Lock()
-        self._orders = self._stood_down = 0
-        """How many changes of the state were asked for; the last one away from active."""
+        self._stood_down = 0
+        """How often somebody asked us not to be active."""
         self._saving = asyncio.Lock()
         self._servers: list[RpcServer] = []
         self._reads = ObserverReads()
@@ -191,15 +191,14 @@ class Lifecycle:
         """One transition at a time; a failure stops the process with its cause. Raises
         ServiceFailed when we shall become active, and before that could begin somebody asked for
         the opposite: whoever fenced us must not see us rise again (F3)."""
-        self._orders += 1
-        number = self._orders
         if wanted is not HAState.ACTIVE:
-            self._stood_down = number
+            self._stood_down += 1
+        stood_down = self._stood_down
         async with self._changing:
             source = self._state.ha_state
             if source is wanted:
                 return
-            if wanted is HAState.ACTIVE and number < self._stood_down:
+            if wanted is HAState.ACTIVE and self._stood_down > stood_down:
                 raise ServiceFailed(
                     "This NameNode does not become active: while the request waited for what the"
                     " NameNode was doing, another one came, not to be active"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Protocol
 
 from hdfsd.base.errors import InvariantBroken, StandbyError
-from hdfsd.base.ids import BlockId, InodeId, NamespaceInfo, TxId
+from hdfsd.base.ids import InodeId, NamespaceInfo, TxId
 from hdfsd.blocks.blockmap import NO_ROW
 from hdfsd.blocks.manager import BlockManager
 from hdfsd.editlog import codec
@@ -19,8 +19,8 @@ from hdfsd.editlog.ops import NO_CALL_ID, NO_CLIENT_ID, EditOp
 from hdfsd.namenode.answers import Remembered, known_from
 from hdfsd.namenode.gate import HAState
 from hdfsd.namenode.retrycache import RetryCache
-from hdfsd.namespace import history, removal
-from hdfsd.namespace.apply import apply
+from hdfsd.namespace import history
+from hdfsd.namespace.apply import apply, free_detached
 from hdfsd.namespace.effects import (
     BlockCopied,
     BlockReopened,
@@ -140,8 +140,8 @@ class NameNodeState:
     def free_detached(self) -> Generator[None, None, None]:
         """Frees deleted trees in steps: their inodes, leases and blocks."""
         while self.namespace.detached:
-            gone = removal.step(self.namespace)
-            self._tell_blocks(BlocksRemoved(tuple(BlockId(block_id) for block_id in gone)))
+            for effect in free_detached(self.namespace):
+                self._tell_blocks(effect)
             yield
 
     def _apply(self, op: EditOp, now_ms: int) -> None:

@@ -43,6 +43,11 @@ def apply(namespace: Namespace, op: EditOp, now_ms: int = 0) -> Sequence[Effect]
     return _APPLIERS[type(op)](namespace, op, now_ms)
 
 
+def free_detached(namespace: Namespace) -> Sequence[Effect]:
+    """One step of the end of deleted trees; there is more while `namespace.detached` says so."""
+    return _removed(removal.step(namespace))
+
+
 # ---- finding what an op speaks of
 
 

@@ -304,6 +304,13 @@ class Namespace:
         record = self.open_files.get(self._live_row(inode_id))
         return None if record is None else (record.client_name, record.client_machine)
 
+    def leased_files(self, after: int = 0) -> Iterator[tuple[InodeId, str]]:
+        """(inode id, holder), ascending from the first id above `after`; without those that were
+        deleted and whose leases are not freed yet."""
+        for inode_id, holder in self.leases.open_files(after):
+            if self.has(inode_id):
+                yield inode_id, holder
+
     # ---- reads by path and row
 
     def child(self, directory: int, name: bytes) -> int:
@@ -509,15 +516,18 @@ class Namespace:
     def unlink(self, row: int) -> None:
         """Takes a row out of its directory; the row lives on."""
         directory = self.parents[row]
-        rows = self.children[directory]
         ensure("tree", self.child(directory, self.names[row]) == row, "an inode is misplaced")
+        self._take_out(directory, self._seen_at)
+        self.parents[row] = NO_ROW
+
+    def _take_out(self, directory: int, at: int) -> None:
+        rows = self.children[directory]
         if len(rows) == 1:
             del self.children[directory]
             self._beyond_ascii.discard(directory)
         else:
-            del rows[self._seen_at]
+            del rows[at]
         self._seen_directory = NO_ROW
-        self.parents[row] = NO_ROW
 
     def add_inode(
         self,
@@ -555,13 +565,7 @@ class Namespace:
 
     def unlink_last_child(self, directory: int) -> None:
         """Of a directory that nobody finds any more. The child keeps its parent."""
-        rows = self.children[directory]
-        if len(rows) == 1:
-            del self.children[directory]
-            self._beyond_ascii.discard(directory)
-        else:
-            rows.pop()
-        self._seen_directory = NO_ROW
+        self._take_out(directory, len(self.children[directory]) - 1)
 
     def free_inode(self, row: int) -> list[int]:
         """Frees a row that is in no directory and has no children; gives the ids of its blocks."""

@@ -24,6 +24,7 @@ from hdfsd.base.errors import (
     StandbyError,
 )
 from hdfsd.base.ids import Address
+from hdfsd.base.proxy_providers import ProxyProvider, Search
 from hdfsd.client.proxy import NameNodeProxy
 from hdfsd.namenode.committer import SURE_MS
 from hdfsd.namespace.tree import Namespace
@@ -104,14 +105,7 @@ class Client:
 
     async def run(self, process: Process) -> None:
         self._dice = process.dice.fork("operations")
-        self._proxy = NameNodeProxy(
-            self._cluster.addresses(),
-            network=process.network,
-            dice=process.dice,
-            user=USER,
-            backoff=BACKOFF,
-            timeout_ms=TIMEOUT_MS,
-        )
+        self._proxy = proxy_of(self._cluster, process)
         self._observers = [
             RpcClient(
                 process.network,
@@ -307,16 +301,29 @@ class Client:
         return wrong
 
 
-async def first_write(cluster: Cluster, process: Process, path: str) -> None:
-    """Returns when a new directory was made; tries for ever."""
-    proxy = NameNodeProxy(
+def proxy_of(
+    cluster: Cluster,
+    process: Process,
+    *,
+    backoff: Backoff = BACKOFF,
+    timeout_ms: int = TIMEOUT_MS,
+    search: Search = Search.IN_TURN,
+) -> NameNodeProxy:
+    """What a client of the cluster calls its NameNodes by."""
+    return NameNodeProxy(
         cluster.addresses(),
         network=process.network,
         dice=process.dice,
         user=USER,
-        backoff=BACKOFF,
-        timeout_ms=TIMEOUT_MS,
+        backoff=backoff,
+        timeout_ms=timeout_ms,
+        provider=ProxyProvider(search),
     )
+
+
+async def first_write(cluster: Cluster, process: Process, path: str) -> None:
+    """Returns when a new directory was made; tries for ever."""
+    proxy = proxy_of(cluster, process)
     while True:
         try:
             await proxy.call(

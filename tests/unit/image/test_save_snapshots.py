@@ -28,7 +28,7 @@ def reloaded(image: bytes) -> Namespace:
 @pytest.mark.parametrize("seed", range(30))
 def test_a_past_is_the_same_after_an_image(seed: int) -> None:
     walk = Walk(seed)
-    try:
+    with walk.telling():
         for _ in range(3):
             for _ in range(60):
                 walk.step()
@@ -39,6 +39,3 @@ def test_a_past_is_the_same_after_an_image(seed: int) -> None:
         for _ in range(60):
             walk.step()
             walk.check()
-    except AssertionError as error:
-        error.add_note(walk.story)
-        raise

@@ -12,13 +12,10 @@ from hdfsd.editlog import ops
 @pytest.mark.parametrize("seed", range(40))
 def test_snapshots_show_what_was(seed: int) -> None:
     walk = Walk(seed)
-    try:
+    with walk.telling():
         for _ in range(120):
             walk.step()
             walk.check()
-    except AssertionError as error:
-        error.add_note(walk.story)
-        raise
     for root, name in sorted(walk.snapshots):
         walk.apply(ops.DeleteSnapshotOp(root, name, walk.later()))
         walk.find(root).mtime_ms = walk.now_ms

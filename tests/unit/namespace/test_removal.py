@@ -116,13 +116,10 @@ def image(ns: Namespace) -> bytes:
 @pytest.mark.parametrize("seed", range(25))
 def test_nobody_can_tell(seed: int) -> None:
     twins = Twins(seed)
-    try:
+    with twins.telling():
         for _ in range(120):
             twins.step()
             twins.check_alike()
-    except AssertionError as error:
-        error.add_note(twins.story)
-        raise
     twins.check_nothing_is_left()
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import random
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from hdfsd.base.ids import ROOT_INODE_ID, Block, BlockId, GenStamp
@@ -83,10 +84,14 @@ class Walk:
         self.now_ms += 1
         return self.now_ms
 
-    @property
-    def story(self) -> str:
-        """What was done, for whoever must find out why it went wrong."""
-        return "\n".join(map(repr, self.ops))
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """A failure says what was done, for whoever must find out why it went wrong."""
+        try:
+            yield
+        except AssertionError as error:
+            error.add_note("\n".join(map(repr, self.ops)))
+            raise
 
     # ---- finding
 
